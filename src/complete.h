@@ -1,0 +1,38 @@
+/* complete: what the counter adds to a header, and what it takes away.
+ *
+ * Added when missing or blank: From, Date, Message-ID (RFC 5322 section 3.6),
+ * a Sender where From names several (section 3.6.2), in a Resent- block that
+ * stands above all trace fields Resent-From, Resent-Date and Resent-Message-ID;
+ * bare names in address fields get the domain.  Taken away: Bcc, Resent-Bcc,
+ * Return-Path, Content-Length.  A second Date, From, Sender, Message-ID,
+ * Subject or Reply-To is dropped: section 3.6 allows one, and providers refuse
+ * two.  All else passes octet by octet, in its order, and so does every field
+ * that a DKIM-Signature names, but for the two Bcc, which go always.  Pure: the
+ * moment, the zone and the random octets are given. */
+#ifndef COMPLETE_H
+#define COMPLETE_H
+
+#include <sys/types.h>
+#include <time.h>
+
+#include "buf.h"
+#include "header.h"
+
+struct complete {
+	struct str domain;      /* completes bare names */
+	struct str from;        /* address for a missing From: or Sender:; "" adds neither */
+	struct str full_name;   /* and its display name; "" for none */
+	struct str unique;      /* letters and digits, never used before: the queue's id */
+	struct str id_domain;   /* right side of a Message-ID */
+	time_t now;
+	long offset;            /* seconds east of UTC */
+	struct str received;    /* the whole Received: field without its name, one line, or ""
+	                         * for none; folded here */
+};
+
+/* Appends the completed header and the empty line that ends it: Received first,
+ * what is missing last, but in a Resent- block at its top.  Generated lines are
+ * folded at 78 octets where they can be, and hold no control octet. */
+void complete_header(const struct header *h, const struct complete *c, struct buf *out);
+
+#endif

@@ -1,0 +1,309 @@
+/* agenda: whoever is due next comes first, whatever was done before. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agenda.h"
+#include "buf.h"
+
+static uint64_t chance_state = 88172645463325252;
+
+static uint64_t
+chance(void)
+{
+	chance_state ^= chance_state << 13;
+	chance_state ^= chance_state >> 7;
+	chance_state ^= chance_state << 17;
+	return chance_state;
+}
+
+static void
+make_id(uint64_t second, uint64_t tail, char id[ENVELOPE_ID_LEN + 1])
+{
+	envelope_make_id(second * 1000000, tail, id);
+}
+
+static void
+an_empty_agenda_has_nobody(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+
+	(void)state;
+	make_id(1, 1, id);
+	assert_null(agenda_first(&a));
+	assert_null(agenda_find(&a, id));
+	agenda_free(&a);
+	agenda_free(&a);
+}
+
+static void
+a_new_entry_is_due_when_its_id_was_made(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	struct waiting *e;
+
+	(void)state;
+	make_id(1795576000, 5, id);
+	e = agenda_add(&a, id);
+	assert_string_equal(e->id, id);
+	assert_true(e->due == 1795576000 && !e->out && e->place > 0);
+	assert_ptr_equal(agenda_first(&a), e);
+	agenda_free(&a);
+}
+
+static void
+an_entry_that_is_known_is_not_added_twice(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	struct waiting *e;
+
+	(void)state;
+	make_id(7, 5, id);
+	e = agenda_add(&a, id);
+	agenda_wait(&a, e, 99);
+	assert_ptr_equal(agenda_add(&a, id), e);
+	assert_true(e->due == 99 && a.n == 1 && a.known == 1);
+	agenda_rest(&a, e);
+	assert_ptr_equal(agenda_add(&a, id), e);
+	assert_int_equal(e->place, 0);
+	agenda_free(&a);
+}
+
+static void
+they_come_by_the_moment_they_are_due_then_by_age(void **state)
+{
+	static const time_t due[] = { 50, 20, 20, 90, 20, 10 };
+	static const unsigned order[] = { 5, 1, 2, 4, 0, 3 };
+	struct agenda a = { 0 };
+	char ids[6][ENVELOPE_ID_LEN + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		make_id(1000 + i, 0, ids[i]);
+	for (unsigned i = 6; i-- > 0; )
+		agenda_wait(&a, agenda_add(&a, ids[i]), due[i]);
+	for (unsigned i = 0; i < 6; i++) {
+		struct waiting *e = agenda_first(&a);
+
+		assert_string_equal(e->id, ids[order[i]]);
+		agenda_rest(&a, e);
+	}
+	assert_null(agenda_first(&a));
+	agenda_free(&a);
+}
+
+static void
+whoever_rests_is_still_known_and_can_wait_again(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	struct waiting *e;
+
+	(void)state;
+	make_id(7, 5, id);
+	e = agenda_add(&a, id);
+	agenda_rest(&a, e);
+	agenda_rest(&a, e);
+	assert_null(agenda_first(&a));
+	assert_ptr_equal(agenda_find(&a, id), e);
+	agenda_wait(&a, e, 3);
+	assert_ptr_equal(agenda_first(&a), e);
+	agenda_free(&a);
+}
+
+static void
+waiting_until_another_moment_moves_an_entry(void **state)
+{
+	struct agenda a = { 0 };
+	char ids[2][ENVELOPE_ID_LEN + 1];
+	struct waiting *e[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		make_id(100 + i, 0, ids[i]);
+		e[i] = agenda_add(&a, ids[i]);
+	}
+	agenda_wait(&a, e[0], 200);
+	assert_ptr_equal(agenda_first(&a), e[1]);
+	agenda_wait(&a, e[0], 50);
+	assert_ptr_equal(agenda_first(&a), e[0]);
+	assert_int_equal(a.n, 2);
+	agenda_free(&a);
+}
+
+static void
+whoever_is_removed_is_no_longer_known(void **state)
+{
+	struct agenda a = { 0 };
+	char ids[3][ENVELOPE_ID_LEN + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		make_id(100 + i, 0, ids[i]);
+		agenda_add(&a, ids[i]);
+	}
+	agenda_remove(&a, agenda_find(&a, ids[0]));
+	assert_null(agenda_find(&a, ids[0]));
+	agenda_rest(&a, agenda_find(&a, ids[2]));
+	agenda_remove(&a, agenda_find(&a, ids[2]));
+	assert_true(a.known == 1 && a.n == 1);
+	assert_string_equal(agenda_first(&a)->id, ids[1]);
+	agenda_free(&a);
+}
+
+static void
+all_that_wait_can_be_gone_through(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	uint64_t sum = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		make_id(i, i, id);
+		agenda_add(&a, id)->round = i;
+	}
+	make_id(50, 50, id);
+	agenda_rest(&a, agenda_find(&a, id));
+	assert_int_equal(a.n, 99);
+	for (size_t i = 0; i < a.n; i++)
+		sum += agenda_at(&a, i)->round;
+	assert_int_equal(sum, 4950 - 50);
+	agenda_free(&a);
+}
+
+/* ---- against a model that is too simple to be wrong ---- */
+
+enum { ROOM = 300, OPERATIONS = 100000 };
+
+struct modelled {
+	bool known, waits;
+	time_t due;
+	char id[ENVELOPE_ID_LEN + 1];
+};
+
+static const struct modelled *
+first_of(const struct modelled *m)
+{
+	const struct modelled *best = NULL;
+
+	for (size_t i = 0; i < ROOM; i++) {
+		if (!m[i].known || !m[i].waits)
+			continue;
+		if (best == NULL || m[i].due < best->due ||
+		    (m[i].due == best->due && strcmp(m[i].id, best->id) < 0))
+			best = &m[i];
+	}
+	return best;
+}
+
+static void
+operate(struct agenda *a, struct modelled *m)
+{
+	struct waiting *e = agenda_find(a, m->id);
+
+	assert_true((e != NULL) == m->known);
+	switch (chance() % 4) {
+	case 0:
+		if (e == NULL) {
+			agenda_add(a, m->id);
+			m->known = m->waits = true;
+			m->due = envelope_id_time(m->id);
+		}
+		break;
+	case 1:
+		if (e != NULL) {
+			m->due = (time_t)(chance() % 50);
+			m->waits = true;
+			agenda_wait(a, e, m->due);
+		}
+		break;
+	case 2:
+		if (e != NULL) {
+			agenda_rest(a, e);
+			m->waits = false;
+		}
+		break;
+	default:
+		if (e != NULL && chance() % 4 == 0) {
+			agenda_remove(a, e);
+			m->known = m->waits = false;
+		}
+		break;
+	}
+}
+
+static void
+after_a_hundred_thousand_operations_it_agrees_with_a_plain_list(void **state)
+{
+	struct agenda a = { 0 };
+	struct modelled *m = mem_alloc(ROOM * sizeof *m);
+
+	(void)state;
+	for (unsigned i = 0; i < ROOM; i++)
+		make_id(chance() % 50, i, m[i].id);
+	for (unsigned i = 0; i < OPERATIONS; i++) {
+		operate(&a, &m[chance() % ROOM]);
+		if (i % 16 == 0) {
+			const struct modelled *want = first_of(m);
+			const struct waiting *got = agenda_first(&a);
+
+			assert_true((want != NULL) == (got != NULL));
+			if (want != NULL)
+				assert_string_equal(got->id, want->id);
+		}
+	}
+	agenda_free(&a);
+	free(m);
+}
+
+static void
+a_hundred_thousand_entries_come_out_in_order(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	time_t before = 0;
+
+	(void)state;
+	assert_true(sizeof(struct waiting) <= 100);
+	for (unsigned i = 0; i < OPERATIONS; i++) {
+		make_id(i, chance(), id);
+		agenda_wait(&a, agenda_add(&a, id), (time_t)(chance() % 1000000));
+	}
+	for (unsigned i = 0; i < OPERATIONS; i++) {
+		struct waiting *e = agenda_first(&a);
+
+		assert_true(e->due >= before);
+		before = e->due;
+		agenda_remove(&a, e);
+	}
+	assert_true(a.n == 0 && a.known == 0);
+	agenda_free(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_empty_agenda_has_nobody),
+		cmocka_unit_test(a_new_entry_is_due_when_its_id_was_made),
+		cmocka_unit_test(an_entry_that_is_known_is_not_added_twice),
+		cmocka_unit_test(they_come_by_the_moment_they_are_due_then_by_age),
+		cmocka_unit_test(whoever_rests_is_still_known_and_can_wait_again),
+		cmocka_unit_test(waiting_until_another_moment_moves_an_entry),
+		cmocka_unit_test(whoever_is_removed_is_no_longer_known),
+		cmocka_unit_test(all_that_wait_can_be_gone_through),
+		cmocka_unit_test(after_a_hundred_thousand_operations_it_agrees_with_a_plain_list),
+		cmocka_unit_test(a_hundred_thousand_entries_come_out_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
