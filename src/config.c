@@ -1,0 +1,424 @@
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "codec.h"
+#include "host.h"
+#include "inifile.h"
+#include "keys.h"
+
+#ifndef SUBPOST_SYSCONFDIR
+#define SUBPOST_SYSCONFDIR "/etc/subpost"
+#endif
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* An error found when all was read: told where that key was set, else of the
+ * topmost file. */
+static void __attribute__((format(printf, 3, 4)))
+complain_of(struct reading *r, enum key_id id, const char *fmt, ...)
+{
+	struct place whole = { r->label, 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	inifile_note(r->c, true, r->given[id].line > 0 ? r->given[id] : whole, fmt, ap);
+	va_end(ap);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+warn(struct reading *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	inifile_note(r->c, false, (struct place){ r->label, 0 }, fmt, ap);
+	va_end(ap);
+}
+
+/* What follows when all was read. */
+
+static bool
+is_set(const struct reading *r, enum key_id id)
+{
+	return r->given[id].line > 0;
+}
+
+/* A port behind the host's name counts as `port` of the same file does. */
+static void
+settle_port(struct reading *r, struct str text)
+{
+	struct smarthost *s = &r->c->smarthost;
+	struct place host = r->given[KEY_HOST], port = r->given[KEY_PORT];
+	uint64_t n;
+
+	if (text.len == 0)
+		return;
+	if (!codec_number(text, 65535, &n) || n == 0) {
+		complain_of(r, KEY_HOST, "the port behind the host must be %s", keys[KEY_PORT].form);
+		return;
+	}
+	if (port.line > 0 && port.label == host.label && n != s->port) {
+		complain_of(r, KEY_PORT, "the port is given here and behind the host, and they "
+		    "differ; keep one");
+		return;
+	}
+	/* The user's `port` lies over the port behind the system's host. */
+	if (port.line > 0 && port.label == r->label)
+		return;
+	s->port = (unsigned)n;
+	r->given[KEY_PORT] = host;
+}
+
+static void
+settle_host(struct reading *r)
+{
+	struct smarthost *s = &r->c->smarthost;
+	struct str rest = str_of(s->host), first, second, host, port;
+
+	if (!is_set(r, KEY_HOST)) {
+		complain_of(r, KEY_HOST, "no host in [smarthost]; name the server that takes your "
+		    "mail, such as host = smtp.example.com");
+		return;
+	}
+	if (!keys_next_word(&rest, &first))
+		return;
+	if (keys_next_word(&rest, &second)) {
+		complain_of(r, KEY_HOST, "one host is supported; name one only");
+		return;
+	}
+	if (str_casestarts(first, "srv:")) {
+		complain_of(r, KEY_HOST, "srv: is not supported; name the server itself");
+		return;
+	}
+	if (!host_split(first, &host, &port)) {
+		complain_of(r, KEY_HOST, "host must be a name or an address in ASCII, alone, or as "
+		    "host:port or [IPv6]:port");
+		return;
+	}
+	settle_port(r, port);
+	keys_put_text(&s->host, host);
+}
+
+/* RFC 8314 section 3.3: 465 is TLS from the first octet, 587 is STARTTLS. */
+static void
+settle_tls(struct reading *r)
+{
+	struct smarthost *s = &r->c->smarthost;
+
+	if (!is_set(r, KEY_TLS))
+		s->tls = s->port == 465 ? TLS_IMPLICIT : TLS_STARTTLS;
+	else if (!is_set(r, KEY_PORT) && s->tls == TLS_IMPLICIT)
+		s->port = 465;
+}
+
+static void
+check_auth(struct reading *r)
+{
+	struct smarthost *s = &r->c->smarthost;
+	int sources = 0;
+
+	if (strcmp(s->auth, "none") == 0)
+		return;
+	for (enum key_id id = KEY_PASSWORD; id <= KEY_PASSWORD_COMMAND; id++)
+		sources += is_set(r, id);
+	if (!is_set(r, KEY_USER) && sources == 0)
+		complain_of(r, KEY_AUTH, "no login; set user and password-command or "
+		    "password-file, or auth = none");
+	else if (!is_set(r, KEY_USER))
+		complain_of(r, KEY_USER, "a password and no user; set user, or auth = none");
+	else if (sources == 0)
+		complain_of(r, KEY_USER, "a user and no password; set password-command or "
+		    "password-file, or auth = none");
+	else if (sources > 1)
+		complain_of(r, KEY_USER, "several of password, password-file and password-command; "
+		    "keep one");
+	if (s->tls == TLS_NONE && is_set(r, KEY_HOST) && !host_is_loopback(s->host))
+		complain_of(r, KEY_TLS, "tls = none would send the password in the clear; "
+		    "use starttls or implicit, or set auth = none");
+}
+
+static void
+settle_domain(struct reading *r, struct str from)
+{
+	struct config *c = r->c;
+	char name[256] = "";
+
+	if (c->domain[0] != '\0')
+		return;
+	if (from.len > 0) {
+		keys_put_text(&c->domain, address_domain(from));
+		return;
+	}
+	if (gethostname(name, sizeof name - 1) < 0 || !host_is_domain(str_of(name), false))
+		keys_put_text(&c->domain, STR("localhost"));
+	else
+		keys_put_text(&c->domain, str_of(name));
+	if (!host_is_full_name(str_of(c->domain)))
+		warn(r, "bare names are completed with the name of this machine, which is no full "
+		    "domain; set domain in [identity], or from in [smarthost]");
+}
+
+/* The account's address and the domain of bare names.  The password file is
+ * asked only when nothing else tells: it may be a directory far away. */
+static void
+settle_identity(struct reading *r)
+{
+	struct config *c = r->c;
+	struct buf from = { 0 };
+	struct why why = { 0 };
+	struct passwd *pw;
+
+	if (c->smarthost.from[0] != '\0')
+		buf_adds(&from, c->smarthost.from);
+	else if (address_parse_one(str_of(c->smarthost.user), &from, &why) != DONE ||
+	    !str_is(buf_str(&from), c->smarthost.user) || !address_has_domain(buf_str(&from)))
+		buf_clear(&from);
+	settle_domain(r, buf_str(&from));
+	if (from.len == 0) {
+		pw = getpwuid(geteuid());
+		if (pw != NULL)
+			buf_addf(&from, "%s@%s", pw->pw_name, c->domain);
+		if (from.len == 0 || !address_is_sendable(buf_str(&from)))
+			complain_of(r, KEY_FROM, "no address to send from, and uid %u has no login "
+			    "name; set from in [smarthost]", (unsigned)geteuid());
+	}
+	keys_put_text(&c->smarthost.from, buf_str(&from));
+	buf_free(&from);
+}
+
+/* An XDG directory counts when it is absolute and not another user's (sudo
+ * keeps the environment where it is told to). */
+static bool
+add_xdg(struct buf *out, const char *variable, const char *home, const char *below)
+{
+	const char *dir = secure_getenv(variable);
+	struct stat st;
+
+	if (dir != NULL && dir[0] == '/' &&
+	    (stat(dir, &st) < 0 || st.st_uid == geteuid() || st.st_uid == 0)) {
+		buf_adds(out, dir);
+		return true;
+	}
+	if (home == NULL)
+		return false;
+	buf_addf(out, "%s%s", home, below);
+	return true;
+}
+
+static void
+settle_directory(struct reading *r)
+{
+	struct buf path = { 0 };
+
+	if (r->c->directory[0] != '\0')
+		return;
+	if (add_xdg(&path, "XDG_STATE_HOME", r->home, "/.local/state")) {
+		buf_adds(&path, "/subpost");
+		keys_put_text(&r->c->directory, buf_str(&path));
+	} else {
+		complain_of(r, KEY_DIRECTORY,
+		    "no home directory for the queue; set directory in [queue]");
+	}
+	buf_free(&path);
+}
+
+/* The answers. */
+
+static enum outcome
+refuse_absence(const char *user_path, const char *system_path, struct why *why)
+{
+	char path[512];
+
+	codec_mask_to(path, sizeof path, str_of(user_path != NULL ? user_path : system_path));
+	return refuse(why, EX_CONFIG, "no configuration: write %s with: [smarthost] / "
+	    "host = smtp.example.com / user = me@example.com / password-command = pass show mail",
+	    path);
+}
+
+static enum outcome
+refuse_stranger(const char *system_path, const char *what, int error, struct why *why)
+{
+	char path[256];
+
+	codec_mask_to(path, sizeof path, str_of(system_path));
+	return refuse(why, EX_TEMPFAIL, "%s is the only configuration for uid %u, and %s cannot be "
+	    "read (%s): ask the administrator, or write your own ~/.config/subpost/subpost.ini",
+	    path, (unsigned)geteuid(), what, strerror(error));
+}
+
+static enum outcome
+refuse_errors(const struct config *c, struct why *why)
+{
+	unsigned i = 0;
+
+	while (!c->problems[i].error)
+		i++;
+	if (c->nerrors == 1)
+		return refuse(why, EX_CONFIG, "%s", c->problems[i].text);
+	return refuse(why, EX_CONFIG, "%s (and %u more; run `subpost check`)", c->problems[i].text,
+	    c->nerrors - 1);
+}
+
+/* May this caller read what the account needs?  Asked, and not tried: the face
+ * must never open a secret. */
+static bool
+secret_is_readable(const struct smarthost *s)
+{
+	return strcmp(s->auth, "none") == 0 || s->password_file[0] == '\0' ||
+	    faccessat(AT_FDCWD, s->password_file, R_OK, AT_EACCESS) == 0;
+}
+
+static void
+set_defaults(struct config *c)
+{
+	*c = (struct config){ 0 };
+	c->smarthost.name = mem_dup(STR("default"));
+	c->path = mem_dup(STR(""));
+	for (enum key_id id = 0; id < KEYS; id++)
+		keys_reset(c, id);
+}
+
+enum outcome
+config_read(struct config *c, const char *user_path, const char *system_path, const char *home,
+    bool with_secrets, struct why *why)
+{
+	struct reading r = { .c = c, .home = home, .with_secrets = with_secrets };
+	enum found user, system;
+	enum outcome o = DONE;
+
+	set_defaults(c);
+	system = inifile_read(&r, system_path, true);
+	user = inifile_read(&r, user_path, false);
+	if (c->nfiles > 0)
+		keys_put_text(&c->path, str_of(c->files[c->nfiles - 1].path));
+	if (user != READ && system == ABSENT) {
+		o = refuse_absence(user_path, system_path, why);
+		goto out;
+	}
+	if (user != READ && system == DENIED) {
+		o = refuse_stranger(system_path, "it", EACCES, why);
+		goto out;
+	}
+	settle_host(&r);
+	settle_tls(&r);
+	check_auth(&r);
+	settle_identity(&r);
+	settle_directory(&r);
+	if (c->nerrors > 0)
+		o = refuse_errors(c, why);
+	else if (user != READ && !secret_is_readable(&c->smarthost))
+		o = refuse_stranger(system_path, "its password-file", errno, why);
+out:
+	inifile_forget(&r);
+	return o;
+}
+
+enum outcome
+config_load(struct config *c, bool with_secrets, struct why *why)
+{
+	static const char system_path[] = SUBPOST_SYSCONFDIR "/subpost.ini";
+	const char *named = secure_getenv("SUBPOST_CONFIG");
+	struct buf home = { 0 }, user_path = { 0 };
+	const char *found_home = config_home(&home) ? buf_c(&home) : NULL;
+	char *absolute = NULL, shown[512];
+	enum outcome o;
+	int error;
+
+	if (named != NULL && named[0] != '\0') {
+		if (named[0] != '/')
+			named = absolute = realpath(named, NULL);
+		if (named != NULL && access(named, F_OK) == 0) {
+			o = config_read(c, named, NULL, found_home, with_secrets, why);
+			goto out;
+		}
+		error = errno;
+		set_defaults(c);
+		codec_mask_to(shown, sizeof shown, str_of(secure_getenv("SUBPOST_CONFIG")));
+		o = refuse(why, EX_CONFIG, "SUBPOST_CONFIG names %s: %s; write that file, or unset "
+		    "the variable", shown, strerror(error));
+		goto out;
+	}
+	if (add_xdg(&user_path, "XDG_CONFIG_HOME", found_home, "/.config"))
+		buf_adds(&user_path, "/subpost/subpost.ini");
+	o = config_read(c, user_path.len > 0 ? buf_c(&user_path) : NULL, system_path, found_home,
+	    with_secrets, why);
+out:
+	free(absolute);
+	buf_free(&user_path);
+	buf_free(&home);
+	return o;
+}
+
+void
+config_free(struct config *c)
+{
+	struct smarthost *s = &c->smarthost;
+	char *texts[] = {
+		s->name, s->host, s->tls_name, s->tls_ca_file, s->auth, s->user, s->from,
+		s->password_file, s->password_command, c->domain, c->hostname, c->directory,
+		    c->path,
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++)
+		free(texts[i]);
+	buf_wipe(&s->password);
+	for (unsigned i = 0; i < c->nfiles; i++)
+		free(c->files[i].path);
+	for (unsigned i = 0; i < c->nproblems; i++)
+		free(c->problems[i].text);
+	free(c->problems);
+	*c = (struct config){ 0 };
+}
+
+bool
+config_is_stale(const struct config *c)
+{
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		struct stat st;
+
+		if (stat(c->files[i].path, &st) < 0 ||
+		    st.st_mtim.tv_sec != c->files[i].mtime.tv_sec ||
+		    st.st_mtim.tv_nsec != c->files[i].mtime.tv_nsec)
+			return true;
+	}
+	return false;
+}
+
+void
+config_hostname(const struct config *c, struct buf *out)
+{
+	char name[256] = "";
+
+	if (c->hostname != NULL && c->hostname[0] != '\0')
+		buf_adds(out, c->hostname);
+	else if (gethostname(name, sizeof name - 1) == 0 && host_is_full_name(str_of(name)))
+		buf_adds(out, name);
+}
+
+bool
+config_home(struct buf *out)
+{
+	const char *home = secure_getenv("HOME");
+	struct passwd *pw;
+	struct stat st;
+
+	if (home != NULL && home[0] == '/' && stat(home, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    st.st_uid == geteuid()) {
+		buf_adds(out, home);
+		return true;
+	}
+	pw = getpwuid(geteuid());
+	if (pw == NULL || pw->pw_dir == NULL || pw->pw_dir[0] != '/')
+		return false;
+	buf_adds(out, pw->pw_dir);
+	return true;
+}

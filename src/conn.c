@@ -1,0 +1,495 @@
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECT_SECONDS 30      /* for one address; the next may be better */
+#define ADDRESSES_MAX 16        /* of one host: the list comes from the network */
+#define READ_SIZE 16384         /* one TLS record: nothing decrypted stays behind */
+#define LOGIN_SIZE 16384        /* room for one from the start: growing leaves copies behind */
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Waits until the socket is ready for one of events, also for bad news: false
+ * when the deadline has passed.  *ready says for which. */
+static bool
+wait_for(int fd, short events, double deadline, short *ready)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	for (;;) {
+		double left = deadline - now();
+		int ms, n;
+
+		if (left <= 0)
+			return false;
+		/* Rounded up, so that the last millisecond is not a busy loop. */
+		ms = left > 86400 ? 86400 * 1000 : (int)(left * 1000) + 1;
+		n = poll(&p, 1, ms);
+		if (n > 0) {
+			*ready = p.revents;
+			return true;
+		}
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+}
+
+/* A server may answer in two small segments (a session ticket, then the
+ * answer) and holds the second back until we acknowledge the first: without
+ * this we would take 40 ms over that.  The kernel forgets it, so it is said
+ * before each wait.  On a socket that is not TCP it fails, and nothing is lost. */
+static void
+acknowledge_at_once(int fd)
+{
+	static const int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+static void
+write_address(const struct sockaddr_storage *a, char *out, size_t size)
+{
+	const void *p = NULL;
+
+	if (a->ss_family == AF_INET)
+		p = &((const struct sockaddr_in *)a)->sin_addr;
+	else if (a->ss_family == AF_INET6)
+		p = &((const struct sockaddr_in6 *)a)->sin6_addr;
+	if (p == NULL || inet_ntop(a->ss_family, p, out, (socklen_t)size) == NULL)
+		snprintf(out, size, "?");
+}
+
+/* 0 when connected, else the errno that says why not. */
+static int
+finish_connect(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+	short ready;
+
+	if (!wait_for(fd, POLLOUT, now() + CONNECT_SECONDS, &ready))
+		return ETIMEDOUT;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+/* One address: 0 and c->fd, or the errno. */
+static int
+try_address(struct conn *c, const struct addrinfo *a)
+{
+	static const int on = 1;
+	int fd, error = 0;
+
+	fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	if (connect(fd, a->ai_addr, a->ai_addrlen) < 0)
+		error = errno == EINPROGRESS || errno == EINTR ? finish_connect(fd) : errno;
+	if (error != 0) {
+		close(fd);
+		return error;
+	}
+	/* Each of our writes is a whole group: nothing is gained by waiting for more. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	c->fd = fd;
+	return 0;
+}
+
+static void
+note_local(struct conn *c)
+{
+	struct sockaddr_storage a = { 0 };
+	socklen_t len = sizeof a;
+
+	getsockname(c->fd, (struct sockaddr *)&a, &len);
+	write_address(&a, c->local, sizeof c->local);
+	c->local_is_v6 = a.ss_family == AF_INET6;
+}
+
+/* What helps most people whose connection was refused or swallowed. */
+static const char *
+next_step(unsigned port, bool loopback)
+{
+	if (loopback)
+		return "is the relay or bridge on this machine running?";
+	if (port == 587)
+		return "many clouds and home lines block port 587: try 465, or the provider's 2525 or 2587";
+	if (port == 25)
+		return "most networks block port 25: use 587 or 465";
+	return "check host and port, and this machine's network";
+}
+
+static bool
+is_loopback(const struct sockaddr *a)
+{
+	if (a->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+	return a->sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+}
+
+static enum outcome
+resolve(const char *host, unsigned port, struct addrinfo **list, struct why *why)
+{
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV };
+	char service[16];
+	int ret;
+
+	snprintf(service, sizeof service, "%u", port);
+	ret = getaddrinfo(host, service, &hints, list);
+	if (ret == 0)
+		return DONE;
+	if (ret == EAI_SYSTEM)
+		return later(why, SCOPE_SERVER, "4.4.3", "cannot resolve %s: %s", host, strerror(errno));
+	return later(why, SCOPE_SERVER, "4.4.3", "cannot resolve %s: %s; check %s", host,
+	    gai_strerror(ret), ret == EAI_NONAME || ret == EAI_NODATA ?
+	    "host in the configuration" : "this machine's network and name servers");
+}
+
+enum outcome
+conn_open(struct conn *c, const char *host, unsigned port, struct why *why)
+{
+	struct addrinfo *list = NULL, *a;
+	struct buf said = { 0 };
+	bool loopback = true;
+	enum outcome o;
+	int n = 0;
+
+	if ((o = resolve(host, port, &list, why)) != DONE)
+		return o;
+	for (a = list; a != NULL && n < ADDRESSES_MAX; a = a->ai_next, n++) {
+		struct sockaddr_storage peer = { 0 };
+		int error;
+
+		memcpy(&peer, a->ai_addr, a->ai_addrlen);
+		write_address(&peer, c->peer, sizeof c->peer);
+		error = try_address(c, a);
+		if (error == 0) {
+			note_local(c);
+			buf_reserve(&c->out, LOGIN_SIZE);
+			goto out;
+		}
+		loopback = loopback && is_loopback(a->ai_addr);
+		buf_addf(&said, "%s%s: %s", said.len > 0 ? "; " : "", c->peer,
+		    error == ETIMEDOUT ? "timed out" : strerror(error));
+	}
+	/* The next step is what people need most: a long list gives way to it. */
+	o = later(why, SCOPE_SERVER, "4.4.1", "cannot reach %s:%u: %.400s; %s", host, port,
+	    buf_c(&said), next_step(port, loopback));
+out:
+	freeaddrinfo(list);
+	buf_free(&said);
+	return o;
+}
+
+/* What came of one look at the socket. */
+enum heard {
+	HEARD_NOTHING,          /* wait for it, then look again */
+	HEARD_SOME,
+	HEARD_END,
+	HEARD_ERROR,            /* errno; for TLS, tls_error */
+};
+
+/* Takes what is there, at most READ_SIZE, without waiting. */
+static enum heard
+hear(struct conn *c, short *wants)
+{
+	bool clean = true;
+	ssize_t n;
+
+	*wants = POLLIN;
+	if (c->peer_closed)
+		return HEARD_END;
+	buf_reserve(&c->in, READ_SIZE);
+	do {
+		n = c->tls != NULL ? tls_read(c->tls, c->in.p + c->in.len, READ_SIZE, wants, &clean) :
+		    recv(c->fd, c->in.p + c->in.len, READ_SIZE, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		c->in.len += (size_t)n;
+		c->in.p[c->in.len] = '\0';
+		c->spoken = true;
+		return HEARD_SOME;
+	}
+	if (n == 0) {
+		c->peer_closed = true;
+		c->cut_off = !clean;
+		return HEARD_END;
+	}
+	return errno == EAGAIN ? HEARD_NOTHING : HEARD_ERROR;
+}
+
+/* The words for errno; TLS has its own. */
+static const char *
+error_text(const struct conn *c)
+{
+	return errno == EPROTO && c->tls != NULL ? tls_error(c->tls) : strerror(errno);
+}
+
+static enum outcome
+lost(const struct conn *c, const char *when, const char *said, struct why *why)
+{
+	return later(why, SCOPE_SERVER, "4.4.2", "server %s closed the connection %s%s%s%s", c->peer, when,
+	    c->cut_off ? " without ending TLS, as if it was cut" : "",
+	    *said != '\0' ? "; its last words: " : "", said);
+}
+
+static enum outcome
+broke(const struct conn *c, const char *when, const char *error, const char *said, struct why *why)
+{
+	return later(why, SCOPE_SERVER, "4.4.2", "connection to server %s broke %s: %s%s%s", c->peer, when,
+	    error, *said != '\0' ? "; its last words: " : "", said);
+}
+
+/* The first reply in c->in, for a reason; "" if there is none. */
+static void
+last_words(const struct conn *c, char *out, size_t size)
+{
+	struct reply r = { 0 };
+	size_t used;
+
+	*out = '\0';
+	if (reply_feed(&r, buf_str(&c->in), &used) == REPLY_WHOLE)
+		reply_show(&r, out, size);
+	reply_free(&r);
+}
+
+static enum outcome
+too_much_unread(const struct conn *c, struct why *why)
+{
+	return later(why, SCOPE_SERVER, "4.4.2",
+	    "server %s sent more than %u octets that nobody asked for: connection dropped",
+	    c->peer, CONN_UNREAD_MAX);
+}
+
+/* Our side is closed, or its errno says so: hears the rest, so that the reason
+ * can tell what the peer had to say. */
+static enum outcome
+cannot_write(struct conn *c, struct why *why)
+{
+	static const char when[] = "while we were sending";
+	char said[240], error[200];
+	short wants;
+
+	snprintf(error, sizeof error, "%s", error_text(c));
+	while (c->in.len < CONN_UNREAD_MAX && hear(c, &wants) == HEARD_SOME)
+		;
+	last_words(c, said, sizeof said);
+	return c->peer_closed ? lost(c, when, said, why) : broke(c, when, error, said, why);
+}
+
+/* One look at what the peer says while we write. */
+static enum outcome
+hear_meanwhile(struct conn *c, struct why *why)
+{
+	short wants;
+
+	if (c->in.len + READ_SIZE > CONN_UNREAD_MAX)
+		return too_much_unread(c, why);
+	return hear(c, &wants) == HEARD_ERROR ? cannot_write(c, why) : DONE;
+}
+
+void
+conn_put(struct conn *c, struct str octets)
+{
+	buf_addstr(&c->out, octets);
+}
+
+void
+conn_putf(struct conn *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_addv(&c->out, fmt, ap);
+	va_end(ap);
+}
+
+/* As write(2), without waiting. */
+static ssize_t
+write_some(struct conn *c, struct str octets, short *wants)
+{
+	ssize_t n;
+
+	*wants = POLLOUT;
+	do {
+		n = c->tls != NULL ? tls_write(c->tls, octets.p, octets.len, wants) :
+		    send(c->fd, octets.p, octets.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+enum outcome
+conn_flush(struct conn *c, double seconds, struct why *why)
+{
+	double deadline = now() + seconds;
+	enum outcome o = DONE;
+	size_t at = 0;
+
+	while (at < c->out.len) {
+		short wants, ready = 0;
+		ssize_t n = write_some(c, str_from(c->out.p + at, c->out.len - at), &wants);
+
+		if (n > 0) {
+			at += (size_t)n;
+			c->spoken = true;
+			deadline = now() + seconds;
+			continue;
+		}
+		if (errno != EAGAIN) {
+			o = cannot_write(c, why);
+			break;
+		}
+		if (!c->peer_closed)
+			wants |= POLLIN;
+		if (!wait_for(c->fd, wants, deadline, &ready)) {
+			o = later(why, SCOPE_SERVER, "4.4.2",
+			    "server %s took nothing of what we sent for %g s", c->peer, seconds);
+			break;
+		}
+		if ((ready & POLLIN) != 0 && (o = hear_meanwhile(c, why)) != DONE)
+			break;
+	}
+	/* It may have been a password. */
+	if (at == c->out.len && at > 0)
+		explicit_bzero(c->out.p, at);
+	buf_cut(&c->out, at);
+	return o;
+}
+
+/* What there is of a reply, fed; MORE when the socket must be heard first. */
+static enum reply_state
+feed(struct conn *c, struct reply *r)
+{
+	size_t used;
+	enum reply_state state = reply_feed(r, buf_str(&c->in), &used);
+
+	buf_cut(&c->in, used);
+	return state;
+}
+
+enum outcome
+conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
+{
+	enum reply_state state;
+	bool begun = false;
+	double deadline;
+	enum outcome o;
+
+	reply_reset(r);
+	if ((o = conn_flush(c, seconds, why)) != DONE)
+		return o;
+	/* For the whole reply: a server that sends one octet a minute must not be
+	 * able to hold us for ever. */
+	deadline = now() + seconds;
+	while ((state = feed(c, r)) == REPLY_MORE) {
+		const char *when = begun ? "in the middle of an answer" : "instead of answering";
+		short wants, ready;
+
+		switch (hear(c, &wants)) {
+		case HEARD_END:
+			return lost(c, when, "", why);
+		case HEARD_ERROR:
+			return broke(c, when, error_text(c), "", why);
+		case HEARD_SOME:
+			begun = true;
+			if (now() < deadline)
+				continue;
+			break;
+		case HEARD_NOTHING:
+			acknowledge_at_once(c->fd);
+			if (wait_for(c->fd, wants, deadline, &ready))
+				continue;
+			break;
+		}
+		return later(why, SCOPE_SERVER, "4.4.2", "server %s did not finish its answer in %g s%s",
+		    c->peer, seconds, begun ? "" : ": it said nothing");
+	}
+	if (state == REPLY_WHOLE)
+		return DONE;
+	return later(why, SCOPE_SERVER, "4.5.0", "server %s does not speak SMTP as it should: %s",
+	    c->peer, r->broken);
+}
+
+bool
+conn_has_surprise(struct conn *c)
+{
+	short wants;
+
+	if (c->fd < 0 || c->in.len > 0)
+		return true;
+	return hear(c, &wants) != HEARD_NOTHING;
+}
+
+/* Nothing of the peer's may be here before our ClientHello: it would have been
+ * sent in plaintext, by anybody, and be read as said inside TLS. */
+static enum outcome
+refuse_early_words(struct conn *c, struct why *why)
+{
+	bool spoken = c->spoken;
+
+	if (!conn_has_surprise(c))
+		return DONE;
+	if (c->in.len > 0 && spoken)
+		return later(why, SCOPE_SERVER, "4.7.0", "server %s sent data before the TLS handshake: "
+		    "refused; somebody may be tampering with the connection", c->peer);
+	if (c->in.len > 0)
+		return later(why, SCOPE_SERVER, "4.7.0", "server %s sent data before the TLS handshake: "
+		    "refused; if its port is 587, set tls = starttls", c->peer);
+	return c->peer_closed ? lost(c, "before the TLS handshake", "", why) :
+	    broke(c, "before the TLS handshake", error_text(c), "", why);
+}
+
+enum outcome
+conn_start_tls(struct conn *c, struct tls *tls, double seconds, struct why *why)
+{
+	double deadline = now() + seconds;
+	short wants, ready;
+	enum outcome o;
+
+	assert(c->tls == NULL && c->out.len == 0);
+	if ((o = refuse_early_words(c, why)) != DONE)
+		return o;
+	while ((o = tls_handshake(tls, c->fd, &wants, why)) != DONE && wants != 0) {
+		acknowledge_at_once(c->fd);
+		if (!wait_for(c->fd, wants, deadline, &ready))
+			return later(why, SCOPE_SERVER, "4.4.2",
+			    "server %s did not finish the TLS handshake in %g s", c->peer, seconds);
+	}
+	if (o == DONE)
+		c->tls = tls;
+	return o;
+}
+
+void
+conn_close(struct conn *c)
+{
+	if (c->fd >= 0) {
+		if (c->tls != NULL)
+			tls_bye(c->tls);
+		close(c->fd);
+	}
+	buf_free(&c->in);
+	buf_wipe(&c->out);
+	*c = (struct conn)CONN_INIT;
+}

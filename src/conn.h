@@ -1,0 +1,63 @@
+/* conn: one connection to a smarthost: resolve, connect, octets out, replies
+ * in, the switch to TLS.  Every wait has a deadline.
+ *
+ * Writes are buffered until conn_flush, so that one group of commands is one
+ * segment; while it waits to write it also reads, so that two full buffers
+ * never face each other.  Failures are LATER with scope SERVER; after one the
+ * connection is good for conn_close only (but see conn_flush). */
+#ifndef CONN_H
+#define CONN_H
+
+#include "buf.h"
+#include "outcome.h"
+#include "reply.h"
+#include "tls.h"
+
+struct conn {
+	int fd;                 /* -1 while not connected: use CONN_INIT */
+	struct tls *tls;        /* set by conn_start_tls; owned by the caller */
+	char peer[64];          /* address in text, for logs: "192.0.2.1" */
+	char local[64];         /* our own address: for an EHLO address literal */
+	bool local_is_v6;
+	struct buf in;          /* read, not yet used; at most CONN_UNREAD_MAX */
+	struct buf out;         /* to be written */
+	bool peer_closed;
+	/* private */
+	bool cut_off;           /* closed without saying so in TLS */
+	bool spoken;            /* one of the two has said something already */
+};
+#define CONN_INIT { .fd = -1 }
+
+#define CONN_UNREAD_MAX (1u << 20)      /* octets from a peer that nobody asked for */
+
+/* Resolves host by the C library and tries every address in turn, 30 s each.
+ * May be long: a hanging resolver is the caller's to bound.  The reason names
+ * host, port and what each address answered. */
+enum outcome conn_open(struct conn *c, const char *host, unsigned port, struct why *why);
+
+/* Wraps the connection in tls (prepared), handshaking within seconds.
+ * Refused, with scope SERVER, if octets of the peer are already here: whatever
+ * was sent in plaintext before the handshake is an attack (CVE-2021-38371). */
+enum outcome conn_start_tls(struct conn *c, struct tls *tls, double seconds, struct why *why);
+
+void conn_put(struct conn *c, struct str octets);
+void conn_putf(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Writes all that was put.  seconds: for each block that makes no progress
+ * (RFC 5321 section 4.5.3.2.5), not for the whole.  When the peer closed
+ * meanwhile, its last words are in the reason, and still in c->in: with c->out
+ * cleared, conn_reply reads them. */
+enum outcome conn_flush(struct conn *c, double seconds, struct why *why);
+
+/* Reads one reply within seconds of wall-clock for the whole reply; flushes
+ * first.  The end of the connection, a broken reply and the deadline are LATER
+ * with scope SERVER; *r is then not to be used. */
+enum outcome conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why);
+
+/* True if something has come in that nobody asked for, or the peer has
+ * closed: without waiting.  TLS's own records (tickets) are no surprise. */
+bool conn_has_surprise(struct conn *c);
+
+/* Ends TLS politely if there is one, closes; may be called twice. */
+void conn_close(struct conn *c);
+
+#endif

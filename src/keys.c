@@ -1,0 +1,448 @@
+#include "keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "codec.h"
+#include "host.h"
+
+#define DAY (24 * 60 * 60)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Texts and words. */
+
+void
+keys_put_text(char **at, struct str text)
+{
+	char *fresh = mem_dup(text);
+
+	free(*at);
+	*at = fresh;
+}
+
+static bool
+is_separator(char c)
+{
+	return c == ' ' || c == '\t' || c == ',';
+}
+
+bool
+keys_next_word(struct str *rest, struct str *word)
+{
+	while (rest->len > 0 && is_separator(rest->p[0])) {
+		rest->p++;
+		rest->len--;
+	}
+	*word = str_from(rest->p, 0);
+	while (rest->len > 0 && !is_separator(rest->p[0])) {
+		word->len++;
+		rest->p++;
+		rest->len--;
+	}
+	return word->len > 0;
+}
+
+/* Kinds of values.  All answer whether the value has the right form. */
+
+static void *
+field(const struct target *t, const struct key *k)
+{
+	return (char *)t->c + k->at;
+}
+
+static bool
+take_text(struct target *t, const struct key *k, struct str v)
+{
+	keys_put_text(field(t, k), v);
+	return true;
+}
+
+/* Kept as it was written: what it means depends on the port (settle_host). */
+static bool
+take_host(struct target *t, const struct key *k, struct str v)
+{
+	char **host = field(t, k);
+	struct buf all = { 0 };
+
+	if (t->more)
+		buf_addf(&all, "%s ", *host);
+	buf_addstr(&all, v);
+	keys_put_text(host, buf_str(&all));
+	buf_free(&all);
+	return true;
+}
+
+static bool
+take_number(struct target *t, const struct key *k, struct str v)
+{
+	unsigned *number = field(t, k);
+	uint64_t n;
+
+	if (!codec_number(v, k->max, &n) || n < k->min)
+		return false;
+	*number = (unsigned)n;
+	return true;
+}
+
+static bool
+take_size(struct target *t, const struct key *k, struct str v)
+{
+	uint64_t *size = field(t, k);
+
+	return codec_size(v, k->max, size) && *size >= k->min;
+}
+
+static bool
+take_duration(struct target *t, const struct key *k, struct str v)
+{
+	uint32_t *seconds = field(t, k);
+	uint64_t n;
+
+	if (!codec_duration(v, k->max, &n) || n < k->min)
+		return false;
+	*seconds = (uint32_t)n;
+	return true;
+}
+
+static bool
+take_steps(struct target *t, const struct key *k, struct str v)
+{
+	struct steps *steps = field(t, k);
+	struct str word;
+
+	if (!t->more)
+		steps->n = 0;
+	while (keys_next_word(&v, &word)) {
+		uint64_t n;
+
+		if (steps->n == CONFIG_STEPS_MAX || !codec_duration(word, k->max, &n) || n < k->min)
+			return false;
+		steps->v[steps->n++] = (uint32_t)n;
+	}
+	return steps->n > 0;
+}
+
+static bool
+take_boolean(struct target *t, const struct key *k, struct str v)
+{
+	static const char *const words[][2] = {
+		{ "no", "yes" }, { "false", "true" }, { "off", "on" },
+	};
+	bool *flag = field(t, k);
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		for (int truth = 0; truth < 2; truth++) {
+			if (str_caseis(v, words[i][truth])) {
+				*flag = truth;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool
+take_tls(struct target *t, const struct key *k, struct str v)
+{
+	static const char *const words[] = {
+		[TLS_STARTTLS] = "starttls", [TLS_IMPLICIT] = "implicit", [TLS_NONE] = "none",
+	};
+	enum tls_mode *mode = field(t, k);
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		if (str_caseis(v, words[i])) {
+			*mode = (enum tls_mode)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+take_auth(struct target *t, const struct key *k, struct str v)
+{
+	static const char *const words[] = { "auto", "plain", "login", "none" };
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		if (str_caseis(v, words[i])) {
+			keys_put_text(field(t, k), str_of(words[i]));
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+take_path(struct target *t, const struct key *k, struct str v)
+{
+	struct buf path = { 0 };
+
+	if (str_starts(v, "~/") && t->home != NULL) {
+		buf_adds(&path, t->home);
+		v.p++;
+		v.len--;
+	} else if (!str_starts(v, "/")) {
+		return false;
+	}
+	buf_addstr(&path, v);
+	keys_put_text(field(t, k), buf_str(&path));
+	buf_free(&path);
+	return true;
+}
+
+static bool
+take_ca_file(struct target *t, const struct key *k, struct str v)
+{
+	return str_is(v, "system") ? take_text(t, k, str_of("")) : take_path(t, k, v);
+}
+
+static bool
+take_password(struct target *t, const struct key *k, struct str v)
+{
+	struct buf *password = field(t, k);
+
+	buf_wipe(password);
+	buf_addstr(password, v);
+	return true;
+}
+
+static bool
+take_address(struct target *t, const struct key *k, struct str v)
+{
+	struct buf spec = { 0 };
+	struct why why = { 0 };
+	bool good = address_parse_one(v, &spec, &why) == DONE && address_has_domain(buf_str(&spec));
+
+	if (good)
+		keys_put_text(field(t, k), buf_str(&spec));
+	buf_free(&spec);
+	return good;
+}
+
+static bool
+take_domain(struct target *t, const struct key *k, struct str v)
+{
+	return host_is_domain(v, true) && take_text(t, k, v);
+}
+
+static bool
+take_hostname(struct target *t, const struct key *k, struct str v)
+{
+	return host_is_full_name(v) && take_text(t, k, v);
+}
+
+static bool
+take_name(struct target *t, const struct key *k, struct str v)
+{
+	return host_is_server(v) && take_text(t, k, v);
+}
+
+/* A row's section and place. */
+#define ACCOUNT(member) SECTION_SMARTHOST, offsetof(struct config, smarthost.member)
+#define IDENTITY(member) SECTION_IDENTITY, offsetof(struct config, member)
+#define QUEUE(member) SECTION_QUEUE, offsetof(struct config, member)
+
+static const char form_steps[] = "up to 16 waiting times from 1s to 7d, such as 5m 30m 2h";
+static const char form_path[] = "an absolute path, or one that begins with ~/";
+static const char use_file[] = "write the password into a file and name it with password-file";
+static const char use_script[] = "put the command into a script and name that";
+static const char use_other_name[] = "give the file another name";
+
+const struct key keys[KEYS] = {
+	[KEY_HOST] = { "host", take_host, ACCOUNT(host), .list = true },
+	[KEY_PORT] = { "port", take_number, ACCOUNT(port), 1, 65535, .normal = "587",
+	    .form = "a number from 1 to 65535" },
+	[KEY_TLS] = { "tls", take_tls, ACCOUNT(tls), .normal = "starttls",
+	    .form = "starttls, implicit or none" },
+	[KEY_TLS_NAME] = { "tls-name", take_name, ACCOUNT(tls_name),
+	    .form = "a host name or address" },
+	[KEY_TLS_CA_FILE] = { "tls-ca-file", take_ca_file, ACCOUNT(tls_ca_file),
+	    .normal = "system", .form = "`system`, an absolute path, or one that begins with ~/",
+	    .uncut = use_other_name },
+	[KEY_AUTH] = { "auth", take_auth, ACCOUNT(auth), .normal = "auto",
+	    .form = "auto, plain, login or none; other mechanisms are not supported" },
+	[KEY_USER] = { "user", take_text, ACCOUNT(user), .form = "a login" },
+	[KEY_PASSWORD] = { "password", take_password, ACCOUNT(password), .uncut = use_file },
+	[KEY_PASSWORD_FILE] = { "password-file", take_path, ACCOUNT(password_file),
+	    .form = form_path, .uncut = use_other_name },
+	[KEY_PASSWORD_COMMAND] = { "password-command", take_text, ACCOUNT(password_command),
+	    .uncut = use_script },
+	[KEY_FROM] = { "from", take_address, ACCOUNT(from),
+	    .form = "one address with a domain, such as me@example.com" },
+	[KEY_MESSAGES] = { "messages-per-connection", take_number,
+	    ACCOUNT(messages_per_connection), 1, 100000, .normal = "100",
+	    .form = "a number from 1 to 100000" },
+	[KEY_RECIPIENTS] = { "recipients-per-message", take_number,
+	    ACCOUNT(recipients_per_message), 1, 1000, .normal = "100",
+	    .form = "a number from 1 to 1000" },
+
+	[KEY_DOMAIN] = { "domain", take_domain, IDENTITY(domain),
+	    .form = "a domain, such as example.com" },
+	[KEY_HOSTNAME] = { "hostname", take_hostname, IDENTITY(hostname),
+	    .form = "a name with a domain, such as host.example.com, and not localhost" },
+	[KEY_RECEIVED] = { "received", take_boolean, IDENTITY(received), .normal = "yes",
+	    .form = "yes or no" },
+
+	[KEY_DIRECTORY] = { "directory", take_path, QUEUE(directory), .form = form_path },
+	[KEY_MAX_SIZE] = { "max-size", take_size, QUEUE(max_size), 1024, 1ull << 40,
+	    .normal = "100M", .form = "a size from 1K to 1024G, such as 100M" },
+	[KEY_RETRY] = { "retry", take_steps, QUEUE(retry), 1, 7 * DAY, true,
+	    .normal = "1m 5m 15m 30m 1h 2h 3h", .form = form_steps },
+	[KEY_RETRY_REFUSED] = { "retry-refused", take_steps, QUEUE(retry_refused), 1,
+	    7 * DAY, true, .normal = "5m 15m 30m 1h 2h 3h", .form = form_steps },
+	[KEY_GIVE_UP_AFTER] = { "give-up-after", take_duration, QUEUE(give_up_after), 1,
+	    365 * DAY, .normal = "5d", .form = "a time from 1s to 365d, such as 5d" },
+	[KEY_KEEP_FAILED] = { "keep-failed", take_duration, QUEUE(keep_failed), 1,
+	    3650ull * DAY, .normal = "30d", .form = "a time from 1s to 3650d, such as 30d" },
+};
+
+static const struct later_key later_keys[] = {
+	{ "tls-pin", SECTION_SMARTHOST, true }, { "tls-cert-file", SECTION_SMARTHOST, false },
+	{ "tls-key-file", SECTION_SMARTHOST, false }, { "token-command", SECTION_SMARTHOST, false },
+	{ "force-from", SECTION_SMARTHOST, false }, { "senders", SECTION_SMARTHOST, true },
+	{ "recipients", SECTION_SMARTHOST, true }, { "report-sender", SECTION_SMARTHOST, false },
+	{ "connections", SECTION_SMARTHOST, false }, { "pipeline-depth", SECTION_SMARTHOST, false },
+	{ "rate", SECTION_SMARTHOST, false }, { "fallback", SECTION_SMARTHOST, false },
+	{ "family", SECTION_SMARTHOST, false }, { "source", SECTION_SMARTHOST, false },
+	{ "aliases", SECTION_IDENTITY, true }, { "warn-after", SECTION_QUEUE, false },
+	{ "wait", SECTION_QUEUE, false },
+};
+
+static const char *const section_names[SECTION_END] = {
+	[SECTION_SMARTHOST] = "smarthost", [SECTION_IDENTITY] = "identity",
+	[SECTION_QUEUE] = "queue",
+};
+
+const struct key *
+keys_find(enum section section, struct str name)
+{
+	for (size_t i = 0; i < KEYS; i++)
+		if (keys[i].section == section && str_is(name, keys[i].name))
+			return &keys[i];
+	return NULL;
+}
+
+const struct later_key *
+keys_find_later(enum section section, struct str name)
+{
+	for (size_t i = 0; i < COUNT(later_keys); i++)
+		if (later_keys[i].section == section && str_is(name, later_keys[i].name))
+			return &later_keys[i];
+	return NULL;
+}
+
+enum section
+keys_find_section(struct str name)
+{
+	for (enum section i = SECTION_SMARTHOST; i < SECTION_END; i++)
+		if (str_is(name, section_names[i]))
+			return i;
+	return SECTION_NOWHERE;
+}
+
+const char *
+keys_section_name(enum section section)
+{
+	return section_names[section];
+}
+
+bool
+keys_take(struct target *t, const struct key *k, struct str value, bool continued)
+{
+	t->more = continued && !t->emptied;
+	t->emptied = value.len == 0;
+	if (value.len == 0)
+		value = str_of(k->normal);
+	if (value.len == 0 && k->take != take_password)
+		return take_text(t, k, STR(""));
+	return k->take(t, k, value);
+}
+
+void
+keys_reset(struct config *c, enum key_id id)
+{
+	struct target t = { .c = c };
+
+	keys_take(&t, &keys[id], STR(""), false);
+}
+
+/* What was meant. */
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static size_t
+smallest(size_t a, size_t b, size_t c)
+{
+	size_t ab = a < b ? a : b;
+
+	return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance, without case, of names up to KEYS_NAME_MAX. */
+static size_t
+distance(struct str a, const char *b)
+{
+	size_t n = strlen(b), row[KEYS_NAME_MAX + 1];
+
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.len; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t above = row[j];
+
+			row[j] = smallest(above + 1, row[j - 1] + 1,
+			    corner + (lower(a.p[i - 1]) != b[j - 1]));
+			corner = above;
+		}
+	}
+	return row[n];
+}
+
+struct guess {
+	const char *name;
+	size_t distance;
+};
+
+/* Three letters off is another word, and so is half of a short one. */
+static void
+consider(struct guess *g, struct str word, const char *name)
+{
+	size_t d = distance(word, name);
+
+	if (d <= 2 && 2 * d <= strlen(name) && (g->name == NULL || d < g->distance))
+		*g = (struct guess){ name, d };
+}
+
+const char *
+keys_nearest(enum section section, struct str name)
+{
+	struct guess g = { 0 };
+
+	for (size_t i = 0; i < KEYS; i++)
+		if (keys[i].section == section)
+			consider(&g, name, keys[i].name);
+	for (size_t i = 0; i < COUNT(later_keys); i++)
+		if (later_keys[i].section == section)
+			consider(&g, name, later_keys[i].name);
+	return g.name;
+}
+
+const char *
+keys_nearest_section(struct str name)
+{
+	/* Those that are not yet supported are meant as well. */
+	static const char *const names[] = { "smarthost", "identity", "queue", "service", "user" };
+	struct guess g = { 0 };
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		consider(&g, name, names[i]);
+	return g.name;
+}

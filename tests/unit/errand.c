@@ -1,0 +1,441 @@
+/* errand: what runner and courier say to each other arrives as it was said. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "errand.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define ID "0GT2C3D4E5F6ABCDEFGH"
+
+struct world {
+	int ours, theirs;       /* the two ends */
+	int message;            /* some open file */
+};
+
+static int
+set_up(void **state)
+{
+	struct world *w = mem_alloc(sizeof *w);
+	int pair[2];
+
+	*state = w;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	w->ours = pair[0];
+	w->theirs = pair[1];
+	w->message = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	return w->message >= 0 ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+
+	if (w->ours >= 0)
+		close(w->ours);
+	close(w->theirs);
+	close(w->message);
+	free(w);
+	return 0;
+}
+
+static unsigned
+count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Sends one record with copies of a descriptor. */
+static void
+send_with(int fd, const char *words, int message, unsigned copies)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(64 * sizeof(int))] = { 0 };
+	struct iovec io = { (void *)(uintptr_t)words, strlen(words) };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control,
+		.msg_controllen = CMSG_SPACE(copies * sizeof(int)) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(copies * sizeof(int));
+	for (unsigned i = 0; i < copies; i++)
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &message, sizeof(int));
+	assert_int_equal(sendmsg(fd, &m, MSG_NOSIGNAL), strlen(words));
+}
+
+/* ---- the runner's records ---- */
+
+static void
+a_job_brings_its_recipients_and_its_open_message(void **state)
+{
+	static const size_t lists[][6] = {
+		{ 0 }, { 5 }, { 0, 1, 2 }, { 0, 2, 4 }, { 0, 1, 3, 4, 5, 9999 }, { 7, 8 },
+	};
+	static const size_t lens[] = { 1, 1, 3, 3, 6, 2 };
+	struct world *w = *state;
+	struct stat a, b;
+
+	assert_int_equal(fstat(w->message, &a), 0);
+	for (size_t i = 0; i < COUNT(lens); i++) {
+		struct errand e = { 0 };
+
+		assert_true(errand_job(w->ours, ID, lists[i], lens[i], w->message));
+		assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
+		assert_string_equal(e.id, ID);
+		assert_int_equal(e.n, lens[i]);
+		assert_memory_equal(e.recipients, lists[i], lens[i] * sizeof lists[0][0]);
+		assert_true(e.has_fd && e.fd != w->message);
+		assert_int_equal(fstat(e.fd, &b), 0);
+		assert_true(a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+		assert_int_equal(fcntl(e.fd, F_GETFD), FD_CLOEXEC);
+		errand_free(&e);
+		errand_free(&e);
+	}
+}
+
+static void
+a_job_for_every_second_of_ten_thousand_recipients_fits(void **state)
+{
+	enum { N = ENVELOPE_RECIPIENTS_MAX / 2 };
+	struct world *w = *state;
+	size_t *list = mem_grow(NULL, N, sizeof *list);
+	struct errand e = { 0 };
+
+	for (size_t i = 0; i < N; i++)
+		list[i] = 2 * i;
+	assert_true(errand_job(w->ours, ID, list, N, w->message));
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
+	assert_int_equal(e.n, N);
+	assert_memory_equal(e.recipients, list, N * sizeof *list);
+	errand_free(&e);
+	free(list);
+}
+
+static void
+noted_and_quit_arrive(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+
+	assert_true(errand_noted(w->ours, ID));
+	assert_true(errand_quit(w->ours));
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_NOTED);
+	assert_string_equal(e.id, ID);
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_QUIT);
+	assert_string_equal(e.id, "");
+	errand_free(&e);
+}
+
+/* ---- the courier's ---- */
+
+static void
+an_answer_about_a_recipient_comes_back_in_every_outcome_and_scope(void **state)
+{
+	struct world *w = *state;
+
+	for (enum outcome o = LATER; o <= NEVER; o++) {
+		for (enum scope s = SCOPE_NONE; s <= SCOPE_SERVER; s++) {
+			struct why why = { .scope = s, .code = 550 + (int)s, .text = "RCPT answered: no \\ x" };
+			struct buf record = { 0 };
+			struct errand e = { 0 };
+
+			if (s % 2 == 0)
+				snprintf(why.status, sizeof why.status, "5.123.456");
+			errand_put_to(&record, ID, 9999, o, &why);
+			assert_true(errand_say(w->theirs, buf_str(&record)));
+			assert_int_equal(errand_read(w->ours, true, &e), ERRAND_TO);
+			assert_string_equal(e.id, ID);
+			assert_true(e.recipient == 9999 && e.outcome == o && e.why.scope == s &&
+			    e.why.code == why.code);
+			assert_string_equal(e.why.status, why.status);
+			assert_string_equal(e.why.text, why.text);
+			errand_free(&e);
+			buf_free(&record);
+		}
+	}
+}
+
+static void
+the_longest_reason_arrives_whole(void **state)
+{
+	struct world *w = *state;
+	struct why why = { .scope = SCOPE_SERVER };
+	struct buf record = { 0 };
+	struct errand e = { 0 };
+
+	memset(why.text, '\\', sizeof why.text - 1);
+	errand_put_down(&record, LATER, &why);
+	assert_true(errand_say(w->theirs, buf_str(&record)));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_DOWN);
+	assert_true(e.outcome == LATER && e.why.scope == SCOPE_SERVER && e.why.code == 0);
+	assert_string_equal(e.why.text, why.text);
+	errand_free(&e);
+	buf_free(&record);
+}
+
+static void
+ready_end_hold_step_and_note_arrive(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	struct buf record = { 0 };
+
+	errand_say(w->theirs, STR("ready"));
+	errand_put_end(&record, ID);
+	errand_say(w->theirs, buf_str(&record));
+	errand_say(w->theirs, STR("hold " ID " its text is damaged: the checksum is wrong"));
+	errand_say(w->theirs, STR("step 1234 connected to 192.0.2.1 port 587"));
+	errand_say(w->theirs, STR("note sandbox is not whole: no Landlock"));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_READY);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_END);
+	assert_string_equal(e.id, ID);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_HOLD);
+	assert_string_equal(e.why.text, "its text is damaged: the checksum is wrong");
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_STEP);
+	assert_int_equal(e.ms, 1234);
+	assert_string_equal(buf_c(&e.text), "connected to 192.0.2.1 port 587");
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_NOTE);
+	assert_string_equal(buf_c(&e.text), "sandbox is not whole: no Landlock");
+	errand_free(&e);
+	buf_free(&record);
+}
+
+static void
+what_a_server_made_a_courier_say_is_masked(void **state)
+{
+	static const struct str rows[] = {
+		STR("to " ID " 0 later server 421 - \x1b[2J\xff\xe2\x80\xae"),
+		STR("to " ID " 0 later server 421 - \\x1b[2J\\x0a"),
+		STR("hold " ID " \x1b]0;x\x07\n"), STR("step 1 \x1b[2J\r\n"), STR("note \x1b[2J\0\n"),
+		STR("down later server 421 - \\x1b\\x07"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct errand e = { 0 };
+
+		errand_parse(rows[i], &e);
+		for (const char *p = e.why.text; *p != '\0'; p++)
+			assert_true((unsigned char)*p >= 0x20 && *p != 0x7f);
+		for (size_t j = 0; j < e.text.len; j++)
+			assert_true((unsigned char)e.text.p[j] >= 0x20 && e.text.p[j] != 0x7f);
+		assert_null(strstr(e.why.text, "\xe2\x80\xae"));
+		errand_free(&e);
+	}
+}
+
+static void
+text_that_came_another_way_is_read_the_same(void **state)
+{
+	struct errand e = { 0 };
+
+	(void)state;
+	assert_int_equal(errand_parse(STR("to " ID " 3 done none 250 2.0.0 250 2.0.0 ok"), &e), ERRAND_TO);
+	assert_true(e.recipient == 3 && e.outcome == DONE && !e.has_fd);
+	assert_string_equal(e.why.text, "250 2.0.0 ok");
+	errand_free(&e);
+}
+
+/* ---- what is not said so ---- */
+
+static void
+a_record_that_nobody_would_have_written_is_broken(void **state)
+{
+	static const struct str rows[] = {
+		STR(" "), STR("x"), STR("READY"), STR("ready now"), STR("quit 1"), STR("noted"), STR("noted X"),
+		STR("noted " ID "0"), STR("noted " ID " x"), STR("end"), STR("end " ID " x"),
+		STR("noted 0gt2c3d4e5f6abcdefgh"), STR("noted ../../../../etc/pass"), STR("noted  " ID),
+		STR("to"), STR("to " ID), STR("to " ID " 0"), STR("to " ID " 0 done"),
+		STR("to " ID " 0 done none"), STR("to " ID " 0 done none 250"),
+		STR("to " ID " -1 done none 250 - x"), STR("to " ID " 10000 done none 250 - x"),
+		STR("to " ID " 0 maybe none 250 - x"), STR("to " ID " 0 done nobody 250 - x"),
+		STR("to " ID " 0 done none 1000 - x"), STR("to " ID " 0 done none x - x"),
+		STR("to " ID " 0 done none 250 2.0.123456789 x"), STR("to " ID " 0 done none 250  x"),
+		STR("to " ID " 0 done none 250 - x\ny"), STR("to " ID " 0 done none 250 - \\x"),
+		STR("to " ID " 0 done none 250 - \\x41"), STR("hold"), STR("hold X y"),
+		STR("down"), STR("down later server 421"), STR("down 0 server 421 - x"),
+		STR("step"), STR("step x y"), STR("step -1 y"), STR("step 4294967296 y"),
+		STR("job"), STR("job " ID), STR("job " ID " "), STR("job X 0"), STR("job " ID " x"),
+		STR("job " ID " 0-"), STR("job " ID " -1"), STR("job " ID " 1-0"), STR("job " ID " 0,0"),
+		STR("job " ID " 2,1"), STR("job " ID " 0-3,3"), STR("job " ID " 0,,1"), STR("job " ID " ,0"),
+		STR("job " ID " 0,"), STR("job " ID " 10000"), STR("job " ID " 0-10000"),
+		STR("job " ID " 0 1"), STR("job " ID " 0-18446744073709551616"), STR("ready\0"), STR("\0ready"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct errand e = { 0 };
+		enum errand_word word = errand_parse(rows[i], &e);
+
+		if (word != ERRAND_BROKEN)
+			print_error("row %zu was taken: %s\n", i, rows[i].p);
+		assert_int_equal(word, ERRAND_BROKEN);
+		assert_int_equal(e.word, ERRAND_BROKEN);
+		errand_free(&e);
+	}
+}
+
+static void
+a_job_without_its_message_is_broken(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+
+	errand_say(w->ours, STR("job " ID " 0"));
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_BROKEN);
+	errand_free(&e);
+}
+
+static void
+a_record_over_the_limit_is_broken_and_the_next_is_read(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	char *huge = mem_alloc(ERRAND_MAX + 2);
+
+	memset(huge, 'x', ERRAND_MAX + 1);
+	memcpy(huge, "note ", 5);
+	assert_true(errand_say(w->theirs, str_from(huge, ERRAND_MAX)));
+	assert_true(errand_say(w->theirs, str_from(huge, ERRAND_MAX + 1)));
+	assert_true(errand_say(w->theirs, STR("ready")));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_NOTE);
+	assert_int_equal(e.text.len, ERRAND_MAX - 5);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_BROKEN);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_READY);
+	errand_free(&e);
+	free(huge);
+}
+
+/* ---- the channel ---- */
+
+static void
+where_nothing_was_said_nobody_waits(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+
+	alarm(10);
+	assert_int_equal(errand_read(w->ours, false, &e), ERRAND_NOTHING);
+	alarm(0);
+}
+
+static void
+the_end_of_the_other_side_is_told_once_its_words_are_read(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+
+	errand_noted(w->ours, ID);
+	close(w->ours);
+	w->ours = -1;
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_NOTED);
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_CLOSED);
+	assert_int_equal(errand_read(w->theirs, false, &e), ERRAND_CLOSED);
+	errand_free(&e);
+}
+
+static void
+saying_something_to_nobody_is_false_and_no_signal(void **state)
+{
+	static const size_t one[] = { 0 };
+	struct world *w = *state;
+
+	close(w->ours);
+	w->ours = -1;
+	signal(SIGPIPE, SIG_DFL);
+	assert_false(errand_say(w->theirs, STR("ready")));
+	assert_false(errand_noted(w->theirs, ID));
+	assert_false(errand_quit(w->theirs));
+	assert_false(errand_job(w->theirs, ID, one, 1, w->message));
+}
+
+static void
+a_descriptor_that_nobody_took_is_closed(void **state)
+{
+	static const size_t one[] = { 0 };
+	struct world *w = *state;
+	struct errand e = { 0 };
+	unsigned before = count_descriptors();
+	int taken;
+
+	for (int i = 0; i < 10; i++) {
+		errand_job(w->ours, ID, one, 1, w->message);
+		assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
+	}
+	assert_int_equal(count_descriptors(), before + 1);
+	taken = e.fd;
+	e.fd = -1;
+	errand_free(&e);
+	assert_int_equal(count_descriptors(), before + 1);
+	close(taken);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void
+descriptors_that_nobody_asked_for_are_closed(void **state)
+{
+	static const unsigned copies[] = { 1, 2, 3, 8, 64 };
+	static const char *const words[] = { "ready", "job " ID " 0", "x", ("noted " ID) };
+	struct world *w = *state;
+	unsigned before = count_descriptors();
+
+	for (size_t i = 0; i < COUNT(copies); i++) {
+		for (size_t j = 0; j < COUNT(words); j++) {
+			struct errand e = { 0 };
+
+			send_with(w->ours, words[j], w->message, copies[i]);
+			errand_read(w->theirs, true, &e);
+			assert_true(count_descriptors() <= before + 1);
+			errand_free(&e);
+			assert_int_equal(count_descriptors(), before);
+		}
+	}
+}
+
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(a_job_brings_its_recipients_and_its_open_message),
+		PROMISE(a_job_for_every_second_of_ten_thousand_recipients_fits),
+		PROMISE(noted_and_quit_arrive),
+		PROMISE(an_answer_about_a_recipient_comes_back_in_every_outcome_and_scope),
+		PROMISE(the_longest_reason_arrives_whole),
+		PROMISE(ready_end_hold_step_and_note_arrive),
+		cmocka_unit_test(what_a_server_made_a_courier_say_is_masked),
+		cmocka_unit_test(text_that_came_another_way_is_read_the_same),
+		cmocka_unit_test(a_record_that_nobody_would_have_written_is_broken),
+		PROMISE(a_job_without_its_message_is_broken),
+		PROMISE(a_record_over_the_limit_is_broken_and_the_next_is_read),
+		PROMISE(where_nothing_was_said_nobody_waits),
+		PROMISE(the_end_of_the_other_side_is_told_once_its_words_are_read),
+		PROMISE(saying_something_to_nobody_is_false_and_no_signal),
+		PROMISE(a_descriptor_that_nobody_took_is_closed),
+		PROMISE(descriptors_that_nobody_asked_for_are_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
