@@ -1,0 +1,503 @@
+/* courier: one conversation with a smarthost, for many messages; the main of
+ * subpost-courier.
+ *
+ * First it collects what lies about in the world: configuration, secret, trust
+ * store, time zone, addresses, the connection.  Then it shuts itself in, before
+ * it reads the smarthost's first octet.  Messages come as open descriptors, and
+ * all it can do with what it learns is to report (errand.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "config.h"
+#include "conn.h"
+#include "errand.h"
+#include "file.h"
+#include "sandbox.h"
+#include "secret.h"
+#include "smtp.h"
+#include "spool.h"
+#include "tls.h"
+#include "wake.h"
+
+#define RESOLVE_TIME 120        /* seconds a resolver and all addresses may take */
+#define ORPHAN_TIME 600         /* seconds an orphan looks for somebody to tell */
+#define TELL_TIMES 20           /* how often it tells what seems not to be noted */
+
+/* What has been reported and not yet noted: until it is, the words are kept to
+ * be told again, and the message stays locked by our descriptor of it. */
+struct debt {
+	bool open;
+	char id[ENVELOPE_ID_LEN + 1];
+	struct buf *records;
+	size_t n;
+	int fd;
+	bool all_done;          /* everybody has got it */
+};
+
+struct courier {
+	struct config config;
+	struct buf secret;
+	struct buf helo;
+	struct conn conn;
+	struct tls *tls;
+	struct smtp smtp;
+	bool checking;          /* for `subpost check`: tell each step */
+	double step_began;
+	int wake;               /* to tell the next runner, should ours die */
+	char *wake_path;
+	struct debt debt;
+	bool orphan;            /* the runner is gone */
+	bool quit;
+	unsigned carried;       /* messages */
+};
+
+static double
+clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- reporting -------------------------------------------------------------- */
+
+static void
+say(struct courier *c, struct buf *record)
+{
+	if (!errand_say(ERRAND_FD, buf_str(record)))
+		c->orphan = true;
+	buf_free(record);
+}
+
+static void
+say_down(struct courier *c, enum outcome o, const struct why *why)
+{
+	struct buf record = { 0 };
+
+	errand_put_down(&record, o, why);
+	say(c, &record);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+step(struct courier *c, const char *fmt, ...)
+{
+	struct buf record = { 0 };
+	double now = clock_now();
+	va_list ap;
+
+	if (c->checking) {
+		buf_addf(&record, "step %.0f ", (now - c->step_began) * 1000);
+		va_start(ap, fmt);
+		buf_addv(&record, fmt, ap);
+		va_end(ap);
+		say(c, &record);
+	}
+	c->step_began = now;
+}
+
+static void
+clear_debt(struct courier *c)
+{
+	if (!c->debt.open)
+		return;
+	for (size_t i = 0; i < c->debt.n; i++)
+		buf_free(&c->debt.records[i]);
+	free(c->debt.records);
+	close(c->debt.fd);
+	c->debt = (struct debt){ 0 };
+}
+
+static void
+pause_a_moment(void)
+{
+	const struct timespec moment = { 0, 200 * 1000 * 1000 };
+
+	nanosleep(&moment, NULL);
+}
+
+/* Tells it all once; false when nobody is there before the end. */
+static bool
+tell_once(const struct courier *c, double end)
+{
+	for (size_t i = 0; i < c->debt.n; ) {
+		if (clock_now() >= end)
+			return false;
+		if (wake_send_on(c->wake, c->wake_path, buf_str(&c->debt.records[i])) == WAKE_SENT)
+			i++;
+		else
+			pause_a_moment();
+	}
+	while (!wake_is_read(c->wake) && clock_now() < end)
+		pause_a_moment();
+	return true;
+}
+
+static bool
+is_put_away(const struct debt *d)
+{
+	struct stat st;
+
+	return fstat(d->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* An answer that nobody is left to hear would be lost, and the message sent
+ * again: it goes to the next runner.  Until one has it, nobody else sends that
+ * message, since its lock is ours.  A message that all have got vanishes when
+ * that is noted, so that one can be told again should that runner die too; of
+ * any other it cannot be seen. */
+static void
+tell_next_runner(const struct courier *c)
+{
+	double end = clock_now() + ORPHAN_TIME;
+
+	for (int i = 0; i < TELL_TIMES && tell_once(c, end); i++) {
+		pause_a_moment();
+		if (!c->debt.all_done || is_put_away(&c->debt))
+			break;
+	}
+}
+
+/* Waits for the word that what we reported is on disk. */
+static bool
+await_noted(struct courier *c)
+{
+	while (c->debt.open && !c->orphan) {
+		struct errand e = { 0 };
+
+		switch (errand_read(ERRAND_FD, true, &e)) {
+		case ERRAND_NOTED:
+			if (strcmp(e.id, c->debt.id) == 0)
+				clear_debt(c);
+			break;
+		case ERRAND_QUIT:
+			c->quit = true;
+			break;
+		default:
+			c->orphan = true;
+			break;
+		}
+		errand_free(&e);
+	}
+	return !c->debt.open;
+}
+
+/* Tells every recipient's answer, and keeps the words and the lock until they
+ * are noted. */
+static void
+report(struct courier *c, struct errand *job, const struct smtp_message *m)
+{
+	struct debt *d = &c->debt;
+
+	/* A message that got no final dot has not waited for the last one's word. */
+	if (!await_noted(c)) {
+		tell_next_runner(c);
+		clear_debt(c);
+	}
+	*d = (struct debt){ .open = true, .n = m->n + 1, .fd = job->fd };
+	job->fd = -1;
+	memcpy(d->id, job->id, sizeof d->id);
+	d->records = mem_alloc(d->n * sizeof *d->records);
+	d->all_done = true;
+	for (size_t i = 0; i < m->n; i++) {
+		d->all_done = d->all_done && m->outcome[i] == DONE;
+		errand_put_to(&d->records[i], job->id, job->recipients[i], m->outcome[i], &m->why[i]);
+	}
+	errand_put_end(&d->records[m->n], job->id);
+	for (size_t i = 0; i < d->n && !c->orphan; i++)
+		if (!errand_say(ERRAND_FD, buf_str(&d->records[i])))
+			c->orphan = true;
+}
+
+/* ---- collecting ---------------------------------------------------------------- */
+
+/* Our name for EHLO: a usable host name, else an address literal (RFC 5321
+ * sections 4.1.1.1 and 4.1.3). */
+static void
+choose_helo(struct courier *c)
+{
+	config_hostname(&c->config, &c->helo);
+	if (c->helo.len == 0)
+		buf_addf(&c->helo, "[%s%s]", c->conn.local_is_v6 ? "IPv6:" : "", c->conn.local);
+}
+
+/* The wake-up socket of our queue, for the case that our runner dies.  Found
+ * from the configuration, since no option names a file. */
+static void
+prepare_wake(struct courier *c)
+{
+	struct spool s = SPOOL_INIT;
+
+	s.path = c->config.directory;
+	c->wake = wake_socket();
+	c->wake_path = wake_path(&s);
+}
+
+static enum outcome
+collect(struct courier *c, struct why *why)
+{
+	const struct smarthost *h = &c->config.smarthost;
+	bool with_auth = strcmp(h->auth, "none") != 0;
+	enum outcome o;
+
+	if (with_auth) {
+		if ((o = secret_get(h, &c->secret, why)) != DONE)
+			return o;
+		step(c, "the password is there");
+	}
+	if (h->tls != TLS_NONE) {
+		if ((o = tls_prepare(&c->tls, h->tls_name[0] != '\0' ? h->tls_name : h->host,
+		    h->tls_ca_file, why)) != DONE)
+			return o;
+		step(c, "the trust store is loaded");
+	}
+	tzset();
+	prepare_wake(c);
+	/* The C library's resolver knows no deadline; an alarm does, and the runner
+	 * can tell that end from others. */
+	alarm(RESOLVE_TIME);
+	o = conn_open(&c->conn, h->host, h->port, why);
+	alarm(0);
+	if (o == DONE)
+		step(c, "connected to %s port %u", c->conn.peer, h->port);
+	return o;
+}
+
+static void
+shut_in(struct courier *c)
+{
+	struct buf missing = { 0 }, record = { 0 };
+
+	sandbox_shut(c->wake, &missing);
+	if (missing.len > 0) {
+		buf_addf(&record, "note sandbox is not whole: %s", buf_c(&missing));
+		say(c, &record);
+	}
+	buf_free(&missing);
+}
+
+/* ---- the session ----------------------------------------------------------------- */
+
+static void
+forget_secret(struct courier *c)
+{
+	buf_wipe(&c->secret);
+	buf_wipe(&c->config.smarthost.password);
+}
+
+static enum outcome
+open_session(struct courier *c, struct why *why)
+{
+	const struct smarthost *h = &c->config.smarthost;
+	struct buf channel = { 0 };
+	enum outcome o = DONE;
+
+	choose_helo(c);
+	c->smtp = (struct smtp){ .conn = &c->conn, .helo = buf_c(&c->helo) };
+	if (h->tls == TLS_IMPLICIT)
+		o = conn_start_tls(&c->conn, c->tls, 60, why);
+	if (o == DONE)
+		o = smtp_greet(&c->smtp, why);
+	if (o == DONE && h->tls == TLS_STARTTLS)
+		o = smtp_starttls(&c->smtp, c->tls, why);
+	if (o != DONE)
+		return o;
+	if (h->tls != TLS_NONE) {
+		tls_describe(c->tls, &channel);
+		step(c, "encrypted with %s, certificate good for %s", buf_c(&channel),
+		    h->tls_name[0] != '\0' ? h->tls_name : h->host);
+		buf_free(&channel);
+	}
+	if (strcmp(h->auth, "none") == 0)
+		return DONE;
+	o = smtp_auth(&c->smtp, h->auth, str_of(h->user), buf_str(&c->secret), why);
+	forget_secret(c);
+	if (o == DONE)
+		step(c, "logged in as %s", h->user);
+	return o;
+}
+
+/* ---- messages ---------------------------------------------------------------------- */
+
+/* Before a final dot: the last message's outcome is on disk, and somebody is
+ * there to hear this one's. */
+static bool
+may_end(void *arg)
+{
+	struct courier *c = arg;
+	struct pollfd p = { .fd = ERRAND_FD };
+
+	if (!await_noted(c))
+		return false;
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+		c->orphan = true;
+	return !c->orphan;
+}
+
+static bool
+all_sendable(const struct envelope *e)
+{
+	if (!address_is_sendable(str_of(e->from)))
+		return false;
+	for (size_t i = 0; i < e->n; i++)
+		if (!address_is_sendable(str_of(e->to[i])))
+			return false;
+	return true;
+}
+
+static void
+hold(struct courier *c, const char *id, const char *reason)
+{
+	struct buf record = { 0 };
+
+	buf_addf(&record, "hold %s %s", id, reason);
+	say(c, &record);
+}
+
+/* Reads the head of an open message file again: what we were handed is believed
+ * as little as what lies on the disk. */
+static bool
+read_head(int fd, struct letter *l, const char *id, struct why *why)
+{
+	return spool_read_open(fd, id, l, why) && all_sendable(&l->envelope);
+}
+
+static void
+carry(struct courier *c, struct errand *job)
+{
+	struct letter l = LETTER_INIT;
+	struct smtp_message m = { .may_end = may_end, .arg = c };
+	struct why why = { 0 };
+	const char **to = mem_grow(NULL, job->n, sizeof *to);
+
+	m.n = job->n;
+	m.to = to;
+	m.outcome = mem_alloc(job->n * sizeof *m.outcome);
+	m.why = mem_alloc(job->n * sizeof *m.why);
+	if (!read_head(job->fd, &l, job->id, &why) ||
+	    job->recipients[job->n - 1] >= l.envelope.n) {
+		hold(c, job->id, why.text[0] != '\0' ? why.text : "its envelope cannot be sent");
+		goto out;
+	}
+	for (size_t i = 0; i < job->n; i++)
+		to[i] = l.envelope.to[job->recipients[i]];
+	m.from = l.envelope.from;
+	m.size = stamp_wire_size(&l.stamp);
+	m.eight_bit = l.stamp.eight_bit;
+	m.fd = job->fd;
+	m.text_at = spool_text_at(&l);
+	m.text_len = stamp_text_len(&l.stamp);
+	m.text_crc = l.stamp.text_crc;
+	smtp_send(&c->smtp, &m);
+	if (m.damaged)
+		hold(c, job->id, m.damage);
+	else
+		report(c, job, &m);
+out:
+	l.fd = -1;              /* the job's, or by now the debt's */
+	spool_letter_free(&l);
+	free(m.outcome);
+	free(m.why);
+	free(to);
+}
+
+static void
+serve(struct courier *c)
+{
+	while (!c->quit && !c->orphan && !c->smtp.lost) {
+		struct errand e = { 0 };
+		struct pollfd p[] = { { .fd = ERRAND_FD, .events = POLLIN },
+			{ .fd = c->conn.fd, .events = POLLIN } };
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+		/* A server that speaks while nobody has asked is ending the session. */
+		if (p[1].revents != 0 && conn_has_surprise(&c->conn)) {
+			struct why why;
+
+			c->smtp.lost = true;
+			if (c->carried == 0)
+				say_down(c, later(&why, SCOPE_SERVER, "4.4.2", "the server ended "
+				    "the session before any message"), &why);
+			break;
+		}
+		if (p[0].revents == 0)
+			continue;
+		switch (errand_read(ERRAND_FD, false, &e)) {
+		case ERRAND_JOB:
+			carry(c, &e);
+			c->carried++;
+			break;
+		case ERRAND_NOTED:
+			if (strcmp(e.id, c->debt.id) == 0)
+				clear_debt(c);
+			break;
+		case ERRAND_QUIT:
+			c->quit = true;
+			break;
+		case ERRAND_NOTHING:
+			break;
+		default:
+			c->orphan = true;
+			break;
+		}
+		errand_free(&e);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	struct courier c = { .conn = CONN_INIT, .wake = -1 };
+	struct buf ready = { 0 };
+	struct why why = { 0 };
+	enum outcome o;
+
+	sandbox_no_core();
+	signal(SIGPIPE, SIG_IGN);
+	c.checking = argc == 2 && strcmp(argv[1], "--check") == 0;
+	if ((argc != 1 && !c.checking) || fcntl(ERRAND_FD, F_SETFD, FD_CLOEXEC) < 0) {
+		fprintf(stderr, "subpost-courier: started by subpostd, not by hand; "
+		    "to try an account type: subpost check\n");
+		return EX_USAGE;
+	}
+	c.step_began = clock_now();
+	o = config_load(&c.config, true, &why);
+	if (o != DONE)
+		why.scope = SCOPE_ACCOUNT;
+	if (o == DONE)
+		o = collect(&c, &why);
+	if (o == DONE) {
+		shut_in(&c);
+		o = open_session(&c, &why);
+	}
+	forget_secret(&c);
+	if (o == DONE) {
+		buf_adds(&ready, "ready");
+		say(&c, &ready);
+		serve(&c);
+	} else {
+		say_down(&c, o, &why);
+	}
+	if (c.debt.open && (c.orphan || !await_noted(&c)))
+		tell_next_runner(&c);
+	clear_debt(&c);
+	smtp_quit(&c.smtp);
+	conn_close(&c.conn);
+	smtp_free(&c.smtp);
+	tls_free(&c.tls);
+	buf_free(&c.helo);
+	free(c.wake_path);
+	config_free(&c.config);
+	return 0;
+}
