@@ -56,7 +56,7 @@ MANUALS = sendmail.8 mailq.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
 UNITS = buf codec file log outcome phrase address host intake header complete adapt envelope fate \
 	reply verdict schedule config spool health wake errand secret conn sasl sandbox report agenda dialogue
 TOOLS = smarthost
-BENCH =
+BENCH = floor drive delay ceiling
 
 PROGRAM_FILES = $(PROGRAMS:%=$B/%)
 UNIT_FILES = $(UNITS:%=$B/tests/unit/%)
