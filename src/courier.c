@@ -183,6 +183,9 @@ await_noted(struct courier *c)
 		case ERRAND_QUIT:
 			c->quit = true;
 			break;
+		case ERRAND_JOB:
+			/* Given ahead, and now not for us: it goes back with our end. */
+			break;
 		default:
 			c->orphan = true;
 			break;

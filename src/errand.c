@@ -262,9 +262,11 @@ errand_read(int fd, bool wait, struct errand *e)
 	errand_free(e);
 	buf_reserve(&record, ERRAND_MAX);
 	io = (struct iovec){ record.p, ERRAND_MAX };
+	/* An end that closes with something unread is told as a reset, once, before
+	 * the records that it had still written. */
 	do
 		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0) {
 		word = errno == EAGAIN ? ERRAND_NOTHING : ERRAND_CLOSED;
 	} else if (n == 0) {

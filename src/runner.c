@@ -369,6 +369,10 @@ prepare(struct runner *r, struct waiting *w, struct job *j)
 		agenda_wait(&r->ledger.agenda, w, now + LOCKED_PAUSE);
 		return false;
 	}
+	if (spool_is_removed(l)) {
+		agenda_remove(&r->ledger.agenda, w);
+		return false;
+	}
 	if (ledger_is_owed(l)) {
 		/* Somebody died before it was told or put away. */
 		ledger_record(&r->ledger, l, true);
@@ -524,7 +528,11 @@ hear_courier(struct runner *r)
 		break;
 	case ERRAND_DOWN:
 		c->told = true;
-		account_failed(r, &e.why);
+		/* What an older configuration drew says nothing of the mended one. */
+		if (c->stale)
+			ledger_log_trouble("stale-courier", NULL, &e.why);
+		else
+			account_failed(r, &e.why);
 		break;
 	case ERRAND_NOTE:
 		log_event(LOG_WARNING, "courier", "note", buf_c(&e.text), NULL);
@@ -558,8 +566,13 @@ scan(struct runner *r)
 		ledger_log_trouble("disk", NULL, &why);
 		return;
 	}
-	for (size_t i = 0; i < ids.n; i++)
-		agenda_add(&r->ledger.agenda, ids.v[i]);
+	for (size_t i = 0; i < ids.n; i++) {
+		struct waiting *w = agenda_add(&r->ledger.agenda, ids.v[i]);
+
+		/* Made under a clock that was ahead: due now, not in its future. */
+		if (w->place != 0 && w->due == envelope_id_time(w->id) && w->due > time(NULL))
+			agenda_wait(&r->ledger.agenda, w, time(NULL));
+	}
 	spool_ids_free(&ids);
 }
 
@@ -569,8 +582,11 @@ look_again(struct runner *r, const char *id)
 {
 	struct waiting *w = agenda_add(&r->ledger.agenda, id);
 
+	time_t came = envelope_id_time(id), now = time(NULL);
+
+	/* A clock that was ahead must not keep a message in its future. */
 	if (!w->out)
-		agenda_wait(&r->ledger.agenda, w, envelope_id_time(id));
+		agenda_wait(&r->ledger.agenda, w, came < now ? came : now);
 }
 
 /* A new message is logged when it comes, even if nothing can be sent. */

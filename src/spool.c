@@ -517,6 +517,31 @@ spool_lock(const struct letter *l)
 	return l->fd < 0 || file_lock(l->fd) == 0;
 }
 
+enum outcome
+spool_read_again(const struct spool *s, enum spool_place place, const char *id,
+    struct letter *l, struct why *why)
+{
+	struct letter fresh = LETTER_INIT;
+	enum outcome o = spool_read(s, place, id, &fresh, why);
+	int fd = l->fd;
+
+	if (fresh.fd >= 0)
+		close(fresh.fd);
+	l->fd = -1;
+	spool_letter_free(l);
+	*l = fresh;
+	l->fd = fd;
+	return o;
+}
+
+bool
+spool_is_removed(const struct letter *l)
+{
+	struct stat st;
+
+	return fstat(l->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 off_t
 spool_text_at(const struct letter *l)
 {

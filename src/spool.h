@@ -92,6 +92,12 @@ bool spool_read_open(int fd, const char *id, struct letter *l, struct why *why);
 void spool_letter_free(struct letter *l);
 /* True: ours until l->fd and every copy of it is closed. */
 bool spool_lock(const struct letter *l);
+/* After spool_lock: what stands on the disk now, since somebody may have changed
+ * or removed it before we had the lock.  As spool_read; the lock stays ours. */
+enum outcome spool_read_again(const struct spool *s, enum spool_place place, const char *id,
+    struct letter *l, struct why *why);
+/* Has it been removed since it was opened? */
+bool spool_is_removed(const struct letter *l);
 /* Where the text begins in the file. */
 off_t spool_text_at(const struct letter *l);
 

@@ -54,6 +54,8 @@ find(struct desk *d, const char *id, bool change, struct letter *l, enum spool_p
 	}
 	if (o == DONE && change && !spool_lock(l))
 		return refuse(why, EX_TEMPFAIL, "%s is being sent just now; try again in a moment", id);
+	if (o == DONE && change)
+		o = spool_read_again(&d->spool, *place, id, l, why);
 	return o;
 }
 
@@ -193,7 +195,8 @@ retry_all(struct desk *d, struct why *why)
 
 		/* Without a fate nothing keeps it back but the account's back-off. */
 		if (spool_read(&d->spool, SPOOL_QUEUE, ids.v[i], &l, why) == DONE && !l.damaged &&
-		    (l.fate.next != 0 || l.fate.held) && spool_lock(&l)) {
+		    (l.fate.next != 0 || l.fate.held) && spool_lock(&l) &&
+		    spool_read_again(&d->spool, SPOOL_QUEUE, ids.v[i], &l, why) == DONE && !l.damaged) {
 			/* Whoever was refused, and told of, stays so: that is for retry ID. */
 			l.fate.next = 0;
 			l.fate.held = false;
