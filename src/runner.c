@@ -725,7 +725,13 @@ hear_signals(struct runner *r)
 	while (read(r->signals, &info, sizeof info) == sizeof info)
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			r->leaving = true;
-	/* SIGHUP only wakes us: the configuration is looked at on each wake. */
+	/* SIGHUP only wakes us: the configuration is looked at on each wake.  Told to
+	 * leave, we hear no more wakes while a transaction ends: who calls meanwhile
+	 * finds nobody, and starts the next runner, which waits for our lock. */
+	if (r->leaving) {
+		wake_hide(r->spool, &r->wake);
+		wake_close(&r->wake);
+	}
 }
 
 /* Old mail is given up also while the account is down and nothing is tried. */

@@ -163,7 +163,7 @@ wake_hide(const struct spool *s, const struct wake *w)
 {
 	struct stat st;
 
-	if (!w->inherited && fstatat(s->dir, "runner", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	if (!w->inherited && w->fd >= 0 && fstatat(s->dir, "runner", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    st.st_ino == w->name)
 		unlinkat(s->dir, "runner", 0);
 }
