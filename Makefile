@@ -27,10 +27,10 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 # The rooms, by floor; the mains and their libraries below.
 LIB = \
-	src/buf.c src/file.c src/codec.c src/log.c src/outcome.c \
-	src/phrase.c src/address.c src/host.c src/intake.c src/header.c src/complete.c src/adapt.c \
+	src/buf.c src/clock.c src/file.c src/codec.c src/log.c src/outcome.c \
+	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/adapt.c \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/report.c src/agenda.c \
-	src/keys.c src/inifile.c src/config.c src/spool.c src/health.c src/wake.c src/errand.c src/secret.c \
+	src/person.c src/keys.c src/inifile.c src/config.c src/spool.c src/health.c src/wake.c src/errand.c src/secret.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
 	src/ledger.c src/runner.c \
 	compat/submit.c compat/mailq.c
@@ -53,8 +53,8 @@ FACES = mailq
 MANUALS = sendmail.8 mailq.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
-UNITS = buf codec file log outcome phrase address host intake header complete adapt envelope fate \
-	reply verdict schedule config spool health wake errand secret conn sasl sandbox report agenda dialogue
+UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete adapt envelope fate \
+	reply verdict schedule person config spool health wake errand secret conn sasl sandbox report agenda dialogue
 TOOLS = smarthost
 BENCH = floor drive delay ceiling
 

@@ -11,9 +11,9 @@ my $ROOT = abs_path("$FindBin::Bin/../..");
 
 # Floor 0 is matter, 1 mail (pure), 2 doors, 3 people.
 my @FLOORS = (
-	[ qw(buf file codec log outcome) ],
-	[ qw(phrase address host intake header complete adapt envelope fate reply verdict schedule report agenda) ],
-	[ qw(keys inifile config spool health wake errand secret conn tls sasl smtp sandbox) ],
+	[ qw(buf clock file codec log outcome) ],
+	[ qw(phrase dsn pattern address host intake dots mailarg header complete adapt envelope fate reply verdict schedule report agenda) ],
+	[ qw(person keys inifile config spool health wake errand secret conn tls sasl smtp sandbox) ],
 	[ qw(ledger runner courier subpostd subpost sendmail submit mailq) ],
 );
 my %MAIN = map { $_ => 1 } qw(courier subpostd subpost sendmail);
