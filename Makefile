@@ -28,7 +28,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 # The rooms, by floor; the mains and their libraries below.
 LIB = \
 	src/buf.c src/clock.c src/file.c src/codec.c src/log.c src/outcome.c \
-	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/adapt.c \
+	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/adapt.c \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/report.c src/agenda.c \
 	src/person.c src/keys.c src/inifile.c src/config.c src/spool.c src/health.c src/wake.c src/errand.c src/secret.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
@@ -53,7 +53,7 @@ FACES = mailq
 MANUALS = sendmail.8 mailq.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
-UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete adapt envelope fate \
+UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate \
 	reply verdict schedule person config spool health wake errand secret conn sasl sandbox report agenda dialogue
 TOOLS = smarthost
 BENCH = floor drive delay ceiling

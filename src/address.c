@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 #include "codec.h"
@@ -10,12 +11,15 @@
 
 /* RFC 5322 sets no limit to nested comments; nobody means more than a few. */
 #define COMMENT_DEPTH_MAX 64
+/* RFC 2047 section 2 allows 75 octets, and longer ones are written. */
+#define ENCODED_WORD_MAX 998
 /* Octets of the input that a refusal shows. */
 #define SHOWN_MAX 80
 
 #define END (-1)        /* what peek answers behind the last octet */
 
 #define DOTS_WRONG "a dot stands at an end or beside another; put quotes around such a local part"
+#define ENCODED_WRONG "an encoded word stands where its local part should"
 #define SPACE_WRONG \
 	"a space is in it; put commas between addresses, quotes around a name with a comma"
 
@@ -26,6 +30,7 @@ struct words {
 	struct buf local;       /* as a local part: quotes and space gone */
 	size_t n;
 	bool dot_last;
+	size_t begin;           /* offset of the first of them */
 	size_t end;             /* offset behind the last of them */
 	const char *not_local;  /* why they cannot be a local part; NULL while they can */
 };
@@ -171,6 +176,35 @@ read_atom(struct parser *p)
 	return str_from(p->text.p + start, p->at - start);
 }
 
+/* Octets of the encoded word that s begins with (RFC 2047 section 2) if it holds
+ * what no atom may, else 0.  In a name commas and the like are forbidden there
+ * (section 5), and written all the same; to split at one would invent a
+ * recipient. */
+static size_t
+odd_encoded_word_length(struct str s)
+{
+	int marks = 0;
+	bool odd = false;
+
+	if (s.len < 2 || s.p[0] != '=' || s.p[1] != '?')
+		return 0;
+	for (size_t i = 1; i < s.len && i < ENCODED_WORD_MAX; i++) {
+		int c = (unsigned char)s.p[i];
+
+		if (c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>')
+			return 0;
+		if (marks == 4)
+			return c == '=' && odd ? i + 1 : 0;
+		if (c == '?')
+			marks++;
+		else if (!phrase_is_atext(c) && marks < 3)
+			return 0;
+		else if (!phrase_is_atext(c))
+			odd = true;
+	}
+	return 0;
+}
+
 static void
 add_piece(struct words *w, struct str piece)
 {
@@ -207,7 +241,7 @@ words_clear(struct words *w)
 {
 	buf_clear(&w->phrase);
 	buf_clear(&w->local);
-	w->n = w->end = 0;
+	w->n = w->begin = w->end = 0;
 	w->dot_last = false;
 	w->not_local = NULL;
 }
@@ -219,7 +253,7 @@ read_words(struct parser *p, struct words *w)
 {
 	words_clear(w);
 	for (;;) {
-		size_t before = p->at;
+		size_t before = p->at, encoded;
 		bool dot, gap;
 
 		if (!pass_space(p))
@@ -230,13 +264,21 @@ read_words(struct parser *p, struct words *w)
 			return true;
 		if (gap)
 			buf_addc(&w->phrase, ' ');
+		if (w->n == 0)
+			w->begin = p->at;
 		if (w->not_local == NULL && dot && (w->n == 0 || w->dot_last))
 			w->not_local = DOTS_WRONG;
 		if (w->not_local == NULL && !dot && w->n > 0 && !w->dot_last)
 			w->not_local = SPACE_WRONG;
+		encoded = odd_encoded_word_length(str_from(p->text.p + p->at, p->text.len - p->at));
+		if (encoded > 0 && w->not_local == NULL)
+			w->not_local = ENCODED_WRONG;
 		if (dot) {
 			add_piece(w, STR("."));
 			p->at++;
+		} else if (encoded > 0) {
+			add_piece(w, str_from(p->text.p + p->at, encoded));
+			p->at += encoded;
 		} else if (peek(p) != '"') {
 			add_piece(w, read_atom(p));
 		} else if (!read_quoted(p, w)) {
@@ -318,6 +360,23 @@ is_dot_atom(struct str s)
 	return !dot_last;
 }
 
+/* Would such a word be read in it, were the local part written without quotes? */
+static bool
+would_hold_encoded_word(struct str local, struct str domain)
+{
+	struct buf spec = { 0 };
+	bool found = false;
+
+	buf_addstr(&spec, local);
+	buf_addc(&spec, '@');
+	buf_addstr(&spec, domain);
+	for (size_t i = 0; i < local.len && !found; i++)
+		found = (i == 0 || local.p[i - 1] == '.') &&
+		    odd_encoded_word_length(str_from(spec.p + i, spec.len - i)) > 0;
+	buf_free(&spec);
+	return found;
+}
+
 /* Makes the address whose local part was read into w; p stands behind it. */
 static bool
 read_spec(struct parser *p, const struct words *w, struct address *a)
@@ -337,12 +396,14 @@ read_spec(struct parser *p, const struct words *w, struct address *a)
 			return false;
 	}
 	/* As few quotes as possible, RFC 5321 section 4.1.2. */
-	if (is_dot_atom(buf_str(&w->local)))
+	if (is_dot_atom(buf_str(&w->local)) &&
+	    !would_hold_encoded_word(buf_str(&w->local), buf_str(&p->domain)))
 		buf_addstr(&a->spec, buf_str(&w->local));
 	else
 		phrase_add_quoted(&a->spec, buf_str(&w->local));
 	if (bare) {
-		a->bare_end = w->end;
+		a->bare_end = a->end = w->end;
+		a->begin = w->begin;
 	} else {
 		buf_addc(&a->spec, '@');
 		buf_addstr(&a->spec, buf_str(&p->domain));
@@ -447,8 +508,9 @@ add_address(struct address_list *list, struct address *a)
 static bool
 read_item(struct parser *p, struct address_list *list, bool *in_group)
 {
-	struct address a = { .bare_end = SIZE_MAX };
+	struct address a = { .bare_end = SIZE_MAX, .angle = SIZE_MAX };
 	bool angle, ok = false;
+	size_t begin;
 	int c;
 
 	p->comment = (struct str){ 0 };
@@ -459,7 +521,15 @@ read_item(struct parser *p, struct address_list *list, bool *in_group)
 		goto out;
 	}
 	angle = peek(p) == '<';
-	if (!(angle ? read_angle(p, &a) : read_spec(p, &p->words, &a)) || !pass_space(p))
+	begin = p->at;
+	if (!(angle ? read_angle(p, &a) : read_spec(p, &p->words, &a)))
+		goto out;
+	if (angle && a.bare_end != SIZE_MAX) {
+		a.begin = p->words.n > 0 ? p->words.begin : begin;
+		a.angle = begin;
+		a.end = p->at;
+	}
+	if (!pass_space(p))
 		goto out;
 	c = peek(p);
 	if (c != END && c != ',' && !(c == ';' && *in_group)) {
@@ -487,8 +557,10 @@ read_list(struct parser *p, struct address_list *list)
 		p->element = p->at;
 		if (!pass_space(p))
 			return false;
+		/* A last group without its ';' is what old mailers made of "To:
+		 * undisclosed-recipients:"; no other reading of it names anybody else. */
 		if (peek(p) == END)
-			return !in_group || fail(p, "a group is not ended; write the missing ';'");
+			return true;
 		if (peek(p) == ',') {           /* an empty element, RFC 5322 section 4.4 */
 			p->at++;
 			continue;
@@ -631,6 +703,45 @@ address_same(struct str a, struct str b)
 	return str_eq(str_from(a.p, a_at), str_from(b.p, b_at)) &&
 	    (a_at < a.len) == (b_at < b.len) &&
 	    str_caseeq(address_domain(a), address_domain(b));
+}
+
+struct ranked {
+	struct str local, domain;
+	size_t rank;
+};
+
+static int
+compare_ranked(const void *x, const void *y)
+{
+	const struct ranked *a = x, *b = y;
+	int c;
+
+	if (a->local.len != b->local.len)
+		return a->local.len < b->local.len ? -1 : 1;
+	if (a->local.len > 0 && (c = memcmp(a->local.p, b->local.p, a->local.len)) != 0)
+		return c;
+	if (a->domain.len != b->domain.len)
+		return a->domain.len < b->domain.len ? -1 : 1;
+	if (a->domain.len > 0 && (c = strncasecmp(a->domain.p, b->domain.p, a->domain.len)) != 0)
+		return c;
+	return a->rank < b->rank ? -1 : 1;
+}
+
+void
+address_find_repeated(const struct str *v, size_t n, bool *repeated)
+{
+	struct ranked *sorted = mem_grow(NULL, n + 1, sizeof *sorted);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = find_at(v[i]);
+
+		sorted[i] = (struct ranked){ str_from(v[i].p, at), address_domain(v[i]), i };
+		repeated[i] = false;
+	}
+	qsort(sorted, n, sizeof *sorted, compare_ranked);
+	for (size_t i = 1; i < n; i++)
+		repeated[sorted[i].rank] = address_same(v[sorted[i - 1].rank], v[sorted[i].rank]);
+	free(sorted);
 }
 
 bool

@@ -19,6 +19,9 @@ struct address {
 	                         * angle brackets the last comment; "" if none */
 	size_t bare_end;        /* no domain: offset in the parsed text just behind the
 	                         * local part, where "@domain" would go; else SIZE_MAX */
+	/* No domain: where the mailbox stands in the parsed text, its display name
+	 * included, and where its '<' does, SIZE_MAX without one. */
+	size_t begin, end, angle;
 };
 
 struct address_list {
@@ -49,6 +52,8 @@ void address_qualify(struct buf *spec, struct str domain);
 struct str address_domain(struct str spec);
 /* Domain compared without case, local part with (RFC 5321 section 2.4). */
 bool address_same(struct str a, struct str b);
+/* Fills repeated[i]: is v[i] the same as one before it?  Of many, in good time. */
+void address_find_repeated(const struct str *v, size_t n, bool *repeated);
 
 /* May this stand between < and > in MAIL or RCPT?  No control octet, no space
  * or angle bracket outside a quoted local part, at most ADDRESS_MAX octets.

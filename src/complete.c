@@ -15,6 +15,7 @@ enum {
 	ONCE = 4,
 	NEEDED = 8,             /* a blank one is as good as none */
 	ADDRESSES = 16,
+	REWRITTEN = 32,         /* a bare name in it may stand for others */
 };
 
 enum rule_index { FROM, DATE, MESSAGE_ID, SENDER };
@@ -29,14 +30,14 @@ static const struct rule {
 	[SENDER] = { "Sender", ADDRESSES | ONCE },
 	{ "Reply-To", ADDRESSES | ONCE },
 	{ "Subject", ONCE },
-	{ "To", ADDRESSES },
-	{ "Cc", ADDRESSES },
+	{ "To", ADDRESSES | REWRITTEN },
+	{ "Cc", ADDRESSES | REWRITTEN },
 	{ "Bcc", SECRET },
 	{ "Resent-From", ADDRESSES },
 	{ "Resent-Sender", ADDRESSES },
 	{ "Resent-Reply-To", ADDRESSES },
-	{ "Resent-To", ADDRESSES },
-	{ "Resent-Cc", ADDRESSES },
+	{ "Resent-To", ADDRESSES | REWRITTEN },
+	{ "Resent-Cc", ADDRESSES | REWRITTEN },
 	{ "Resent-Bcc", SECRET },
 	{ "Return-Path", GOES },
 	{ "Content-Length", GOES },
@@ -84,10 +85,8 @@ cut_word(struct str *rest)
 	return word;
 }
 
-/* Writes a field of ours.  Whatever is in value, it ends neither the field nor
- * the line: user and host names come from far away. */
-static void
-emit(struct buf *out, const char *name, struct str value)
+void
+complete_field(struct buf *out, const char *name, struct str value)
 {
 	struct buf clean = { 0 };
 	struct str rest;
@@ -134,7 +133,7 @@ emit_from(struct work *w, const char *name, bool with_name)
 		buf_addf(&line, " <%s>", buf_c(&spec));
 	else
 		buf_addstr(&line, buf_str(&spec));
-	emit(w->out, name, buf_str(&line));
+	complete_field(w->out, name, buf_str(&line));
 	buf_free(&line);
 	buf_free(&spec);
 }
@@ -145,7 +144,7 @@ emit_date(struct work *w, const char *name)
 	struct buf line = { 0 };
 
 	codec_date(&line, w->c->now, w->c->offset);
-	emit(w->out, name, buf_str(&line));
+	complete_field(w->out, name, buf_str(&line));
 	buf_free(&line);
 }
 
@@ -161,7 +160,7 @@ emit_id(struct work *w, const char *name, const char *tag)
 	buf_addc(&line, '@');
 	buf_addstr(&line, w->c->id_domain);
 	buf_addc(&line, '>');
-	emit(w->out, name, buf_str(&line));
+	complete_field(w->out, name, buf_str(&line));
 	buf_free(&line);
 }
 
@@ -191,32 +190,6 @@ note_signed(struct work *w, struct str tags)
 	}
 }
 
-/* Copies an address field with the domain behind every bare name; all other
- * octets stay.  What cannot be read is not ours to mend. */
-static void
-copy_qualified(struct work *w, const struct field *f)
-{
-	struct str whole = str_from(w->h->raw.p + f->at, f->len);
-	struct address_list list = { 0 };
-	struct why why;
-	size_t done = 0;
-
-	if (address_parse(field_body(w->h, f), &list, &why) != DONE)
-		address_list_free(&list);
-	for (size_t i = 0; i < list.n; i++) {
-		size_t end = f->body_at - f->at + list.v[i].bare_end;
-
-		if (list.v[i].bare_end == SIZE_MAX || w->c->domain.len == 0)
-			continue;
-		buf_add(w->out, whole.p + done, end - done);
-		buf_addc(w->out, '@');
-		buf_addstr(w->out, w->c->domain);
-		done = end;
-	}
-	buf_add(w->out, whole.p + done, whole.len - done);
-	address_list_free(&list);
-}
-
 static bool
 names_several(struct str body)
 {
@@ -226,6 +199,57 @@ names_several(struct str body)
 
 	address_list_free(&list);
 	return several;
+}
+
+/* Writes what stands for a bare name.  *done: offset up to which the field is
+ * copied; base: that of the text that was parsed. */
+static bool
+put_rewritten(struct work *w, struct str whole, size_t base, const struct address *a, size_t *done)
+{
+	struct buf list = { 0 };
+	bool rewritten = w->c->rewrite(w->c->arg, buf_str(&a->spec), &list);
+	bool named = rewritten && a->angle != SIZE_MAX && !names_several(buf_str(&list));
+
+	if (rewritten) {
+		size_t from = base + (named ? a->angle : a->begin);
+
+		buf_add(w->out, whole.p + *done, from - *done);
+		buf_adds(w->out, named ? "<" : "");
+		buf_addstr(w->out, buf_str(&list));
+		buf_adds(w->out, named ? ">" : "");
+		*done = base + a->end;
+	}
+	buf_free(&list);
+	return rewritten;
+}
+
+/* Copies an address field with the domain behind every bare name, or what stands
+ * for it in its place; all other octets stay.  What cannot be read is not ours to
+ * mend. */
+static void
+copy_qualified(struct work *w, const struct field *f, bool rewrites)
+{
+	struct str whole = str_from(w->h->raw.p + f->at, f->len);
+	struct address_list list = { 0 };
+	struct why why;
+	size_t done = 0, base = f->body_at - f->at;
+
+	if (address_parse(field_body(w->h, f), &list, &why) != DONE)
+		address_list_free(&list);
+	for (size_t i = 0; i < list.n; i++) {
+		size_t end = base + list.v[i].bare_end;
+
+		if (list.v[i].bare_end == SIZE_MAX ||
+		    (rewrites && put_rewritten(w, whole, base, &list.v[i], &done)) ||
+		    w->c->domain.len == 0)
+			continue;
+		buf_add(w->out, whole.p + done, end - done);
+		buf_addc(w->out, '@');
+		buf_addstr(w->out, w->c->domain);
+		done = end;
+	}
+	buf_add(w->out, whole.p + done, whole.len - done);
+	address_list_free(&list);
 }
 
 static void
@@ -250,7 +274,7 @@ pass_field(struct work *w, const struct field *f)
 	if (r == &rules[FROM] && !again)
 		w->wants_sender = names_several(body);
 	if ((what & ADDRESSES) != 0)
-		copy_qualified(w, f);
+		copy_qualified(w, f, (what & REWRITTEN) != 0 && w->c->rewrite != NULL);
 	else
 		buf_add(w->out, w->h->raw.p + f->at, f->len);
 }
@@ -292,7 +316,7 @@ complete_header(const struct header *h, const struct complete *c, struct buf *ou
 	size_t first, n = header_resent(h, &first);
 
 	if (c->received.len > 0)
-		emit(out, "Received", c->received);
+		complete_field(out, "Received", c->received);
 	for (size_t i = 0; i < h->n; i++)
 		if (field_is(h, &h->v[i], "DKIM-Signature"))
 			note_signed(&w, field_body(h, &h->v[i]));

@@ -26,6 +26,12 @@ struct complete {
 	struct str id_domain;   /* right side of a Message-ID */
 	time_t now;
 	long offset;            /* seconds east of UTC */
+	/* What stands for a bare name, shown in its place in To:, Cc: and their
+	 * Resent- fields: an address list that may go on over lines, appended to *out;
+	 * false where nothing does.  A display name stays where it is one address.
+	 * NULL: nothing does for any. */
+	bool (*rewrite)(void *arg, struct str name, struct buf *out);
+	void *arg;
 	struct str received;    /* the whole Received: field without its name, one line, or ""
 	                         * for none; folded here */
 };
@@ -34,5 +40,10 @@ struct complete {
  * what is missing last, but in a Resent- block at its top.  Generated lines are
  * folded at 78 octets where they can be, and hold no control octet. */
 void complete_header(const struct header *h, const struct complete *c, struct buf *out);
+
+/* Appends one field of ours, folded at 78 octets where it can be.  Whatever is
+ * in value, it ends neither the field nor the line: user and host names come
+ * from far away. */
+void complete_field(struct buf *out, const char *name, struct str value);
 
 #endif

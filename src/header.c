@@ -36,18 +36,24 @@ begin_text(struct header *h, char c)
 	h->over = true;
 }
 
+static size_t
+limit_of(const struct header *h)
+{
+	return h->limit > 0 ? h->limit : HEADER_MAX;
+}
+
 static void
 grow_line(struct header *h, char c)
 {
 	buf_addc(&h->line, c);
-	h->too_long = h->raw.len + h->line.len > HEADER_MAX;
+	h->too_long = h->raw.len + h->line.len > limit_of(h);
 }
 
 /* Adds to the last field. */
 static void
 extend(struct header *h, struct str s)
 {
-	if (h->raw.len + s.len > HEADER_MAX) {
+	if (h->raw.len + s.len > limit_of(h)) {
 		h->too_long = true;
 		return;
 	}
@@ -197,7 +203,7 @@ field_body(const struct header *h, const struct field *f)
 {
 	struct str s = str_from(h->raw.p + f->body_at, f->at + f->len - f->body_at);
 
-	/* A field that ran into HEADER_MAX has no LF. */
+	/* A field that ran into the limit has no LF. */
 	s.len -= s.len > 0 && s.p[s.len - 1] == '\n';
 	return s;
 }

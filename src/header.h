@@ -26,7 +26,8 @@ struct header {
 	struct field *v;
 	size_t n;
 	bool over;              /* the header has ended */
-	bool too_long;          /* over HEADER_MAX; nothing more is taken */
+	bool too_long;          /* over its limit; nothing more is taken */
+	size_t limit;           /* octets; set before the first call; 0: HEADER_MAX */
 	/* private */
 	struct buf line;        /* a line of which we do not know yet what it is */
 	size_t name_len;

@@ -12,7 +12,7 @@ my $ROOT = abs_path("$FindBin::Bin/../..");
 # Floor 0 is matter, 1 mail (pure), 2 doors, 3 people.
 my @FLOORS = (
 	[ qw(buf clock file codec log outcome) ],
-	[ qw(phrase dsn pattern address host intake dots mailarg header complete adapt envelope fate reply verdict schedule report agenda) ],
+	[ qw(phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate reply verdict schedule report agenda) ],
 	[ qw(person keys inifile config spool health wake errand secret conn tls sasl smtp sandbox) ],
 	[ qw(ledger runner courier subpostd subpost sendmail submit mailq) ],
 );

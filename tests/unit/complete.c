@@ -466,6 +466,58 @@ random_headers_are_complete_afterwards(void **state)
 	buf_free(&twice);
 }
 
+/* root is one, team are two, all else is nobody else. */
+static bool
+rewrite_some(void *arg, struct str name, struct buf *out)
+{
+	unsigned *calls = arg;
+
+	(*calls)++;
+	if (str_is(name, "root"))
+		buf_adds(out, "admin@x.example");
+	else if (str_is(name, "team"))
+		buf_adds(out, "ann@x.example,\n bob@x.example");
+	return out->len > 0;
+}
+
+static void
+what_stands_for_a_name_is_shown_where_it_is_asked_for(void **state)
+{
+	static const struct row rows[] = {
+		{ ALL "To: root\n", ALL "To: admin@x.example\n" },
+		{ ALL "To: Root <root>\n", ALL "To: Root <admin@x.example>\n" },
+		{ ALL "To: \"R, r\"\n < root (x) > (y)\n", ALL "To: \"R, r\"\n <admin@x.example> (y)\n" },
+		{ ALL "To: <@r.example:root>\n", ALL "To: <admin@x.example>\n" },
+		{ ALL "To: root (Root)\n", ALL "To: admin@x.example (Root)\n" },
+		{ ALL "To: team\n", ALL "To: ann@x.example,\n bob@x.example\n" },
+		{ ALL "To: The Team <team>, a@b\n", ALL "To: ann@x.example,\n bob@x.example, a@b\n" },
+		{ ALL "To: x: team, root; , carl\n",
+		  ALL "To: x: ann@x.example,\n bob@x.example, admin@x.example; , carl@example.org\n" },
+		{ ALL "Cc: carl, root,\n dora\n", ALL "Cc: carl@example.org, admin@x.example,\n dora@example.org\n" },
+		{ ALL "To: root@localhost, root@x\n", ALL "To: root@localhost, root@x\n" },
+		{ ALL "Resent-From: a@b\nResent-Date: x\nResent-Message-ID: <y>\nResent-To: root\nResent-Cc: team\n",
+		  ALL "Resent-From: a@b\nResent-Date: x\nResent-Message-ID: <y>\nResent-To: admin@x.example\n"
+		  "Resent-Cc: ann@x.example,\n bob@x.example\n" },
+		/* An author is not a recipient. */
+		{ DATE ID "From: root\nReply-To: team\n", DATE ID "From: root@example.org\nReply-To: team@example.org\n" },
+		/* What was signed is what was sent. */
+		{ ALL "DKIM-Signature: h=to; b=\nTo: root\nCc: root\n",
+		  ALL "DKIM-Signature: h=to; b=\nTo: root\nCc: admin@x.example\n" },
+		{ ALL "To: root, <\n", ALL "To: root, <\n" },
+	};
+	unsigned calls = 0;
+	struct complete c = usual;
+
+	(void)state;
+	c.rewrite = rewrite_some;
+	c.arg = &calls;
+	check_rows(&c, rows, COUNT(rows));
+	assert_true(calls > 0);
+	c.domain = STR("");
+	calls = 0;
+	check_rows(&c, rows, 7);
+}
+
 int
 main(void)
 {
@@ -495,6 +547,7 @@ main(void)
 		cmocka_unit_test(nothing_given_can_end_a_generated_line),
 		cmocka_unit_test(generated_lines_have_78_octets_at_most_where_they_can),
 		cmocka_unit_test(a_quoted_name_is_never_folded_inside_its_quotes),
+		cmocka_unit_test(what_stands_for_a_name_is_shown_where_it_is_asked_for),
 		cmocka_unit_test(a_header_of_any_length_is_completed_in_no_time),
 		cmocka_unit_test(random_headers_are_complete_afterwards),
 	};
