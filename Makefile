@@ -18,29 +18,33 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=
 HARD = -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 comma = ,
 SANFLAGS = $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-ALL_CPPFLAGS = -D_GNU_SOURCE -Isrc \
+ALL_CPPFLAGS = -D_GNU_SOURCE -Isrc -Icompat \
 	-DSUBPOST_SYSCONFDIR='"$(SYSCONFDIR)/subpost"' \
 	-DSUBPOST_SBINDIR='"$(sbindir)"' \
 	-DSUBPOST_LIBEXECDIR='"$(libexecdir)"' $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARN) $(HARD) $(SANFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS = -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 # The rooms, by floor; the mains and their libraries below.
 LIB = \
 	src/buf.c src/clock.c src/file.c src/codec.c src/log.c src/outcome.c \
 	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/adapt.c \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/report.c src/agenda.c \
-	src/person.c src/keys.c src/inifile.c src/config.c src/spool.c src/health.c src/wake.c src/errand.c src/secret.c \
+	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
-	src/ledger.c src/runner.c \
-	compat/submit.c compat/mailq.c
+	src/ledger.c src/dispatch.c src/runner.c src/steer.c \
+	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/await.c compat/mailq.c compat/newaliases.c
 
-# The face is started for every message, and the runner stays: without this
-# library's share of the dynamic loader's work one is a twentieth faster, and
-# both stay under 2 MiB.  INIH=-linih links it as the others do.
+# The face is started for every message, and a dynamic loader would be a sixth
+# of its time; so it is linked statically, and whatever a static program cannot
+# have (modules of the name service) it does without, see person.h.  The runner
+# stays, and its size counts: libinih goes into it.  FACE_LINK=-pie INIH=-linih
+# links both as the others are.
+FACE_LINK = $(if $(SAN),-pie,-static-pie)
 INIH = -l:libinih.a
 sendmail_SRC = compat/sendmail.c
 sendmail_LIBS = $(INIH)
+sendmail_LINK = $(FACE_LINK)
 subpost_SRC = src/subpost.c
 subpost_LIBS = -linih
 subpostd_SRC = src/subpostd.c
@@ -49,35 +53,46 @@ subpost-courier_SRC = src/courier.c
 subpost-courier_LIBS = -linih -lgnutls -lgsasl -lseccomp
 
 PROGRAMS = sendmail subpost subpostd subpost-courier
-FACES = mailq
-MANUALS = sendmail.8 mailq.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
+FACES = mailq newaliases
+MANUALS = sendmail.8 mailq.1 newaliases.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
 UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate \
-	reply verdict schedule person config spool health wake errand secret conn sasl sandbox report agenda dialogue
+	reply verdict schedule person config aliases recipients spool health trace wake errand secret conn sasl sandbox report agenda dialogue options smtpin await steer
 TOOLS = smarthost
 BENCH = floor drive delay ceiling
+# What reads octets of others, each with a target for a fuzzer; always sanitized,
+# with all of the library that needs no other library.
+FUZZ = argv header address aliases smtpin
+FUZZ_LIB = $(filter-out src/tls.c src/sasl.c src/sandbox.c src/conn.c src/smtp.c,$(LIB))
 
 PROGRAM_FILES = $(PROGRAMS:%=$B/%)
 UNIT_FILES = $(UNITS:%=$B/tests/unit/%)
 TOOL_FILES = $(TOOLS:%=$B/tests/lib/%)
 BENCH_FILES = $(BENCH:%=$B/tests/bench/%)
+FUZZ_FILES = $(FUZZ:%=$B/tests/fuzz/%)
+FUZZ_OBJ = $(FUZZ_LIB:%.c=$B/fuzz/%.o)
+FUZZ_CC = $(CC)
+FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_MAIN = $B/fuzz/tests/fuzz/driver.o
+FUZZ_TIME = 1200
 LIB_OBJ = $(LIB:%.c=$B/obj/%.o)
 ALL_SRC = $(LIB) $(foreach p,$(PROGRAMS),$($p_SRC)) $(UNITS:%=tests/unit/%.c) \
 	$(TOOLS:%=tests/lib/%.c) $(BENCH:%=tests/bench/%.c)
 
-.PHONY: all tests demo check bench install uninstall clean help FORCE
+.PHONY: all tests demo check bench fuzz install uninstall clean help FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 all: $(PROGRAM_FILES) $(FACES:%=$B/%)
-tests: all $(UNIT_FILES) $(TOOL_FILES)
+tests: all $(UNIT_FILES) $(TOOL_FILES) $(FUZZ_FILES)
 
 help:
 	@echo 'make            build the programs into build/'
 	@echo 'make demo       send a message to an embedded smarthost and watch it'
 	@echo 'make check      all tests; SAN=1 make check: with sanitizers'
 	@echo 'make bench      speed, as ratios to a floor program'
+	@echo 'make fuzz       each fuzz target for $(FUZZ_TIME) s (FUZZ_TIME=...), with clang and libFuzzer'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall, make clean'
 
@@ -86,7 +101,7 @@ $B/libsubpost.a: $(LIB_OBJ)
 
 define program
 $B/$1: $($1_SRC:%.c=$B/obj/%.o) $B/libsubpost.a
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$($1_LIBS)
+	$$(CC) $$(or $$($1_LINK),-pie) $$(ALL_LDFLAGS) -o $$@ $$^ $$($1_LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$p)))
 
@@ -95,16 +110,27 @@ $(FACES:%=$B/%): $B/sendmail
 
 $(UNIT_FILES): $B/tests/unit/%: $B/obj/tests/unit/%.o $B/libsubpost.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -linih -lgnutls -lgsasl -lseccomp -lpthread
+	$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka -linih -lgnutls -lgsasl -lseccomp -lpthread
 
 $(TOOL_FILES): $B/tests/lib/%: $B/obj/tests/lib/%.o $B/libsubpost.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lgnutls -lpthread
+	$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lgnutls -lpthread
 
 # Static, as the floor must be: a dynamic loader is not part of it.
 $(BENCH_FILES): $B/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -static -o $@ $<
+
+$(FUZZ_FILES): $B/tests/fuzz/%: $B/fuzz/tests/fuzz/%.o $(FUZZ_MAIN) $B/fuzz/libsubpost.a
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -pie $(FUZZ_SAN) $(LDFLAGS) -o $@ $^ -linih
+
+$B/fuzz/libsubpost.a: $(FUZZ_OBJ)
+	rm -f $@ && ar rcs $@ $(FUZZ_OBJ)
+
+$B/fuzz/%.o: %.c $B/flags
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(ALL_CPPFLAGS) -std=c11 $(WARN) -fPIE -O1 -g $(FUZZ_SAN) -MMD -MP -c -o $@ $<
 
 $B/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
@@ -113,7 +139,7 @@ $B/obj/%.o: %.c $B/flags
 # Other flags, other paths: everything is compiled again.
 $B/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','"'"',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(INIH))' > $@.new
+	@echo '$(subst ','"'"',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(INIH) $(FACE_LINK))' > $@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@
 
 demo:
@@ -131,6 +157,20 @@ bench:
 	@$(MAKE) --no-print-directory -s all $(TOOL_FILES) $(BENCH_FILES)
 	@tests/bench/run $B
 
+# The same targets with clang's own driver, which sees what code an input
+# reaches: what it finds is kept in the build directory, not in the tree.
+fuzz:
+	@tests/lib/need build fuzz
+	@$(MAKE) --no-print-directory -s B=$B/libfuzzer FUZZ_CC=clang FUZZ_MAIN= \
+	    FUZZ_SAN='-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined' \
+	    $(FUZZ:%=$B/libfuzzer/tests/fuzz/%)
+	@for t in $(FUZZ); do \
+		mkdir -p $B/libfuzzer/found/$$t && \
+		$B/libfuzzer/tests/fuzz/$$t -max_total_time=$(FUZZ_TIME) -timeout=10 -max_len=65536 \
+		    -artifact_prefix=$B/libfuzzer/$$t- -print_final_stats=1 \
+		    $B/libfuzzer/found/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
 install: all
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) \
 	    $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir) $(DESTDIR)$(mandir)/man1 \
@@ -138,7 +178,7 @@ install: all
 	install -m 0755 $B/sendmail $B/subpostd $(DESTDIR)$(sbindir)
 	install -m 0755 $B/subpost $(DESTDIR)$(bindir)
 	install -m 0755 $B/subpost-courier $(DESTDIR)$(libexecdir)
-	ln -sf ../sbin/sendmail $(DESTDIR)$(bindir)/mailq
+	for f in $(FACES); do ln -sf ../sbin/sendmail $(DESTDIR)$(bindir)/$$f; done
 	install -m 0644 conf/subpost.ini README.md $(DESTDIR)$(docdir)
 	install -m 0644 conf/user/subpost.socket $(DESTDIR)$(userunitdir)
 	sed 's|@sbindir@|$(sbindir)|' conf/user/subpost.service > $(DESTDIR)$(userunitdir)/subpost.service
@@ -147,7 +187,7 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/sendmail $(DESTDIR)$(sbindir)/subpostd $(DESTDIR)$(bindir)/subpost \
-	    $(DESTDIR)$(bindir)/mailq $(DESTDIR)$(libexecdir)/subpost-courier \
+	    $(FACES:%=$(DESTDIR)$(bindir)/%) $(DESTDIR)$(libexecdir)/subpost-courier \
 	    $(DESTDIR)$(docdir)/subpost.ini $(DESTDIR)$(docdir)/README.md \
 	    $(DESTDIR)$(userunitdir)/subpost.socket $(DESTDIR)$(userunitdir)/subpost.service
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(mandir)/man$${m##*.}/$$m; done
@@ -156,4 +196,4 @@ uninstall:
 clean:
 	rm -rf build
 
--include $(ALL_SRC:%.c=$B/obj/%.d)
+-include $(ALL_SRC:%.c=$B/obj/%.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$B/fuzz/tests/fuzz/%.d)

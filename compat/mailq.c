@@ -50,7 +50,7 @@ put_recipients(struct buf *line, const struct letter *l, enum outcome which)
 	while (i < l->fate.n && l->fate.to[i].outcome != which)
 		i++;
 	if (i < l->fate.n)
-		put_address(&cell, l->envelope.to[i], 0);
+		put_address(&cell, l->envelope.to[i].address, 0);
 	if (left > 1)
 		buf_addf(&cell, "+%zu", left - 1);
 	buf_addf(line, "%-26s ", buf_c(&cell));
@@ -92,13 +92,62 @@ print_row(const struct row *r, FILE *out)
 }
 
 static void
+put_member(struct buf *line, const char *name)
+{
+	buf_addf(line, "%s\"%s\":", line->p[line->len - 1] == '{' ? "" : ",", name);
+}
+
+/* Members for what is set, so that a message without wishes has none. */
+static void
+put_json_wishes(struct buf *line, const struct wishes *w)
+{
+	buf_adds(line, ",\"wishes\":{");
+	if (w->ret != DSN_RETURN_UNSAID) {
+		put_member(line, "ret");
+		codec_json(line, str_of(dsn_return_word(w->ret)));
+	}
+	if (w->envid != NULL) {
+		put_member(line, "envid");
+		codec_json(line, str_of(w->envid));
+	}
+	if (w->body != DSN_BODY_UNSAID) {
+		put_member(line, "body");
+		codec_json(line, str_of(dsn_body_word(w->body)));
+	}
+	if (w->smtputf8) {
+		put_member(line, "smtputf8");
+		buf_adds(line, "true");
+	}
+	if (w->requiretls) {
+		put_member(line, "requiretls");
+		buf_adds(line, "true");
+	}
+	buf_addc(line, '}');
+}
+
+static void
+put_json_recipients_wishes(struct buf *line, const struct recipient *r)
+{
+	if (r->notify != 0) {
+		buf_adds(line, ",\"notify\":\"");
+		dsn_put_notify(line, r->notify);
+		buf_addc(line, '"');
+	}
+	if (r->orcpt != NULL) {
+		buf_adds(line, ",\"orcpt\":");
+		codec_json(line, str_of(r->orcpt));
+	}
+}
+
+static void
 put_json_recipients(struct buf *line, const struct letter *l)
 {
 	for (size_t i = 0; i < l->envelope.n; i++) {
 		const struct fate_recipient *to = &l->fate.to[i];
 
 		buf_addf(line, "%s{\"address\":", i > 0 ? "," : "");
-		codec_json(line, str_of(l->envelope.to[i]));
+		codec_json(line, str_of(l->envelope.to[i].address));
+		put_json_recipients_wishes(line, &l->envelope.to[i]);
 		buf_addf(line, ",\"outcome\":\"%s\",\"code\":%d,\"status\":", outcome_name(to->outcome),
 		    to->code);
 		codec_json(line, str_of(to->status));
@@ -122,6 +171,7 @@ print_json(const struct row *r, bool first, FILE *out)
 	buf_addf(&line, ",\"uid\":%lu,\"tries\":%u,\"next\":%lld,\"reason\":",
 	    (unsigned long)l->envelope.uid, l->fate.tries, (long long)r->next);
 	codec_json(&line, str_of(r->reason));
+	put_json_wishes(&line, &l->envelope.wishes);
 	buf_adds(&line, ",\"to\":[");
 	put_json_recipients(&line, l);
 	buf_adds(&line, "]}");

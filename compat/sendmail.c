@@ -1,8 +1,9 @@
-/* sendmail: the face that forty years of callers know; also mailq.  A small
- * program that must start in the time of a trivial one: it links no TLS and no
- * SASL.  No option names a file, a program or a queue to use. */
+/* sendmail: the face that forty years of callers know; also mailq and newaliases.
+ * A small program that must start in the time of a trivial one: it links no TLS
+ * and no SASL.  What was asked for is read by options.h; here is done. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,204 +12,198 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "await.h"
+#include "clock.h"
 #include "config.h"
+#include "file.h"
+#include "intake.h"
 #include "log.h"
 #include "mailq.h"
+#include "newaliases.h"
+#include "options.h"
+#include "recipients.h"
+#include "smtpin.h"
 #include "spool.h"
+#include "steer.h"
 #include "submit.h"
 #include "wake.h"
 
-enum arity {
-	NONE,           /* stands alone; others may follow in the same word: -ti */
-	VALUE,          /* takes the rest of its word, or else the next word */
-	GLUED,          /* takes the rest of its word, which may be empty */
-};
+#define CHUNK 16384             /* octets read at a time; more is not faster, and is resident */
+#define HEAR_OUT_TIME 1         /* seconds and octets that one who is refused may still say */
+#define HEAR_OUT_MAX (64 << 20)
 
-struct call {
-	const char *name;               /* what we were called as */
-	struct submission submission;
-	enum { DELIVER, LIST, FLUSH, REFUSE } mode;
-	const char *refusal;
-};
-
-struct option {
-	char letter;
-	enum arity arity;
-	void (*apply)(struct call *c, const char *value);      /* NULL: accepted, no effect */
-	const char *name;               /* what it is elsewhere; for readers of this table */
-};
-
-static void
-take_recipients(struct call *c, const char *value)
-{
-	(void)value;
-	c->submission.from_header = true;
-}
-
-static void
-ignore_dots(struct call *c, const char *value)
-{
-	(void)value;
-	c->submission.dots = false;
-}
-
-static void
-set_sender(struct call *c, const char *value)
-{
-	c->submission.sender = value;
-}
-
-static void
-set_full_name(struct call *c, const char *value)
-{
-	c->submission.full_name = value;
-}
-
-/* The old short options: only -oi says something to us. */
-static void
-set_old_option(struct call *c, const char *value)
-{
-	if (strcmp(value, "i") == 0)
-		ignore_dots(c, value);
-}
-
-static void
-flush(struct call *c, const char *value)
-{
-	(void)value;
-	/* "-bd -q15m" asks for a daemon, and is not half obeyed. */
-	if (c->mode != REFUSE)
-		c->mode = FLUSH;
-}
-
-static void
-set_mode(struct call *c, const char *value)
-{
-	switch (value[0]) {
-	case 'm':
-		c->mode = DELIVER;
-		break;
-	case 'p':
-		c->mode = LIST;
-		break;
-	default:
-		c->mode = REFUSE;
-		c->refusal = "of the -b modes this program has -bm (deliver) and -bp (list the queue)";
-	}
-}
-
-/* Arities as of Sendmail 8.17, the caller's idea of all others. */
-static const struct option options[] = {
-	{ 'A', VALUE, NULL, "use submit.cf or sendmail.cf" },
-	{ 'B', VALUE, NULL, "body type" },
-	{ 'C', VALUE, NULL, "configuration file" },
-	{ 'D', VALUE, NULL, "debug output file" },
-	{ 'E', NONE, NULL, "reserved" },
-	{ 'F', VALUE, set_full_name, "full name of the sender" },
-	{ 'G', NONE, NULL, "gateway submission" },
-	{ 'I', NONE, NULL, "initialize aliases" },
-	{ 'J', GLUED, NULL, "reserved" },
-	{ 'L', VALUE, NULL, "syslog name" },
-	{ 'M', VALUE, NULL, "define a macro" },
-	{ 'N', VALUE, NULL, "DSN notify" },
-	{ 'O', VALUE, NULL, "set a long option" },
-	{ 'Q', GLUED, NULL, "quarantine" },
-	{ 'R', VALUE, NULL, "DSN return" },
-	{ 'T', NONE, NULL, "queue timeout" },
-	{ 'U', NONE, NULL, "initial user submission" },
-	{ 'V', VALUE, NULL, "DSN envelope id" },
-	{ 'X', VALUE, NULL, "traffic log file" },
-	{ 'b', VALUE, set_mode, "mode" },
-	{ 'c', NONE, NULL, "hold expensive mail" },
-	{ 'd', GLUED, NULL, "debug" },
-	{ 'e', VALUE, NULL, "error mode" },
-	{ 'f', VALUE, set_sender, "envelope sender" },
-	{ 'h', VALUE, NULL, "hop count" },
-	{ 'i', NONE, ignore_dots, "dots are text" },
-	{ 'm', NONE, NULL, "me too" },
-	{ 'n', NONE, NULL, "no aliasing" },
-	{ 'o', VALUE, set_old_option, "set a short option" },
-	{ 'p', VALUE, NULL, "received protocol and host" },
-	{ 'q', GLUED, flush, "run the queue" },
-	{ 'r', VALUE, set_sender, "envelope sender, old" },
-	{ 's', NONE, NULL, "save From lines" },
-	{ 't', NONE, take_recipients, "recipients from the header" },
-	{ 'v', NONE, NULL, "verbose" },
-	{ 'x', NONE, NULL, "reserved" },
-};
+/* ---- a message --------------------------------------------------------------------- */
 
 static enum outcome
-usage(struct why *why, const char *what)
+read_text(struct counter *counter, bool dots, struct why *why)
 {
-	return refuse(why, EX_USAGE, "%s; usage: sendmail [-t] [-i] [-f sender] [-F name] [--] "
-	    "[recipient ...]", what);
-}
+	struct intake intake = { .dots = dots };
+	struct buf raw = { 0 }, text = { 0 };
+	enum outcome o = DONE;
+	bool over = false;
+	size_t n;
 
-static const struct option *
-find_option(char letter)
-{
-	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-		if (options[i].letter == letter)
-			return &options[i];
-	return NULL;
-}
-
-/* One word of options: "-t", "-ti", "-fme@x". */
-static enum outcome
-read_word(struct call *c, char ***argv, struct why *why)
-{
-	const char *p = **argv + 1;
-	char what[64];
-
-	while (*p != '\0') {
-		const struct option *option = find_option(*p);
-		const char *value = "";
-
-		if (option == NULL) {
-			bool shown = *p > ' ' && *p < 0x7f;
-
-			snprintf(what, sizeof what, "unknown option -%c", shown ? *p : '?');
-			return usage(why, what);
-		}
-		p++;
-		if (option->arity != NONE) {
-			value = p;
-			p = "";
-		}
-		if (option->arity == VALUE && *value == '\0') {
-			if ((*argv)[1] == NULL) {
-				snprintf(what, sizeof what, "option -%c needs a value", option->letter);
-				return usage(why, what);
-			}
-			value = *++*argv;
-		}
-		if (option->apply != NULL)
-			option->apply(c, value);
-	}
-	return DONE;
-}
-
-static enum outcome
-read_arguments(struct call *c, char **argv, struct why *why)
-{
-	enum outcome o;
-
-	for (; *argv != NULL && (*argv)[0] == '-' && (*argv)[1] != '\0'; argv++) {
-		if (strcmp(*argv, "--") == 0) {
-			argv++;
+	buf_reserve(&raw, CHUNK);
+	while (o == DONE && !over) {
+		if (file_read(STDIN_FILENO, raw.p, CHUNK, &n) < 0) {
+			o = refuse(why, EX_IOERR, "cannot read the message: %s", strerror(errno));
 			break;
 		}
-		if ((*argv)[1] == '-')
-			return usage(why, "unknown option");
-		if ((o = read_word(c, &argv, why)) != DONE)
-			return o;
+		buf_clear(&text);
+		intake_feed(&intake, str_from(raw.p, n), &text);
+		over = n == 0 || intake.ended;
+		if (over)
+			intake_end(&intake, &text);
+		if (intake.saw_nul)
+			o = refuse(why, EX_DATAERR, "the message holds a NUL octet, which no mail may; "
+			    "encode it, for example in base64");
+		else
+			o = submit_text(counter, buf_str(&text), why);
 	}
-	for (; *argv != NULL; argv++)
-		if ((o = address_parse(str_of(*argv), &c->submission.to, why)) != DONE)
-			return o;
-	return DONE;
+	buf_free(&raw);
+	buf_free(&text);
+	return o;
 }
+
+/* The message is durable; the caller may want to know more than that. */
+static enum outcome
+let_go(const struct call *c, struct counter *counter, struct why *why)
+{
+	long seconds = c->wait != WAIT_UNSAID ? c->wait : c->interactive ? counter->config.wait : 0;
+	struct await await = AWAIT_INIT;
+	enum outcome o = DONE;
+
+	if (seconds > 0)
+		await_prepare(&await, &counter->spool, counter->id, c->verbose);
+	submit_release(counter);
+	if (seconds > 0) {
+		o = await_outcome(&await, &counter->spool, counter->id, seconds, why);
+		await_end(&await, &counter->spool, counter->id);
+	}
+	return o;
+}
+
+static enum outcome
+deliver(const struct call *c, struct why *why)
+{
+	struct counter counter = COUNTER_INIT;
+	struct recipients to = { 0 };
+	struct submission asked = { .from_header = c->from_header, .sender = c->sender,
+		.full_name = c->full_name, .to = &to, .notify = c->notify, .wishes = c->wishes };
+	enum outcome o;
+
+	for (size_t i = 0; i < c->to.n; i++)
+		recipients_add(&to, buf_str(&c->to.v[i].spec), 0, STR(""));
+	counter.verbose = c->verbose;
+	o = submit_open(&counter, why);
+	if (o == DONE) {
+		submit_begin(&counter, &asked);
+		if ((o = read_text(&counter, !c->dots_are_text && !counter.config.dots_are_text,
+		    why)) == DONE)
+			o = submit_end(&counter, why);
+		if (o == DONE)
+			o = let_go(c, &counter, why);
+		else
+			submit_drop(&counter);
+	}
+	submit_close(&counter);
+	recipients_free(&to);
+	return o;
+}
+
+/* A client that speaks SMTP reads its standard input and not our standard error:
+ * it is told in its own words why there is no greeting. */
+static enum outcome
+serve(const struct call *c, struct why *why)
+{
+	struct counter counter = COUNTER_INIT;
+	enum outcome o;
+
+	counter.verbose = c->verbose;
+	o = submit_open(&counter, why);
+	if (o == DONE)
+		o = smtpin_serve(&counter, STDIN_FILENO, STDOUT_FILENO, c->mode == MODE_BATCH, why);
+	else if (c->mode == MODE_SMTP)
+		printf("421 4.3.0 %s\r\n", why->text);
+	submit_close(&counter);
+	return o;
+}
+
+/* ---- the queue and the names ---------------------------------------------------------- */
+
+static enum outcome
+list(const struct call *c, struct why *why)
+{
+	(void)c;
+	return mailq_list(false, stdout, why);
+}
+
+/* Says what it did, since somebody may be looking; an empty queue is silent,
+ * since cron jobs call this, too. */
+static enum outcome
+flush(const struct call *c, struct why *why)
+{
+	struct config config = { 0 };
+	struct spool spool = SPOOL_INIT;
+	size_t waiting = 0;
+	enum outcome o;
+
+	if ((o = config_load(&config, false, why)) == DONE &&
+	    (o = spool_open(&spool, config.directory, config.path, why)) == DONE)
+		o = c->retry_id != NULL ? steer_retry(&spool, c->retry_id, why) :
+		    steer_retry_all(&spool, false, &waiting, why);
+	if (o == DONE)
+		o = wake_runner(&spool, STR("retry"), true, why);
+	if (o == DONE && c->retry_id != NULL)
+		printf("%s is tried now\n", c->retry_id);
+	else if (o == DONE && waiting > 0)
+		printf("%zu message%s tried now\n", waiting, waiting == 1 ? " is" : "s are");
+	else if (o == DONE && c->verbose)
+		printf("the queue is empty\n");
+	spool_close(&spool);
+	config_free(&config);
+	return o;
+}
+
+static enum outcome
+check_aliases(const struct call *c, struct why *why)
+{
+	(void)c;
+	return newaliases_check(stdout, why);
+}
+
+/* Each address is answered; the last one that would be refused is the outcome. */
+static enum outcome
+explain(const struct call *c, struct why *why)
+{
+	struct config config = { 0 };
+	struct directory directory = { .config = &config };
+	enum outcome o, worst = DONE;
+	struct why reason = { 0 };
+
+	if ((o = config_load(&config, false, why)) != DONE)
+		goto out;
+	for (size_t i = 0; i < c->to.n; i++) {
+		if (recipients_explain(&directory, buf_str(&c->to.v[i].spec), stdout, &reason) == DONE)
+			continue;
+		if (worst != DONE)
+			fprintf(stderr, "sendmail: %s\n", why->text);
+		*why = reason;
+		worst = NEVER;
+	}
+	o = worst;
+out:
+	directory_free(&directory);
+	config_free(&config);
+	return o;
+}
+
+static enum outcome (*const ways[])(const struct call *c, struct why *why) = {
+	[MODE_DELIVER] = deliver, [MODE_LIST] = list, [MODE_ALIASES] = check_aliases,
+	[MODE_VERIFY] = explain, [MODE_SMTP] = serve, [MODE_BATCH] = serve, [MODE_FLUSH] = flush,
+};
+
+/* ---- the process ------------------------------------------------------------------------ */
 
 /* Whatever the caller's process was like, this one is sane: the standard
  * descriptors are taken, no timer of others rings, a full file or a closed pipe
@@ -233,63 +228,72 @@ tidy_process(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
-static enum outcome
-run_queue(struct why *why)
+/* Who still writes into a pipe that nobody reads dies of SIGPIPE, most before
+ * they have asked for our exit status.  So a refused caller may finish, unless
+ * it is slow or has no end. */
+static void
+hear_out(void)
 {
-	struct config config = { 0 };
-	struct spool spool = SPOOL_INIT;
-	enum outcome o;
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	double left, end = clock_now() + HEAR_OUT_TIME;
+	size_t heard = 0;
+	char room[CHUNK];
+	struct stat st;
+	ssize_t n;
 
-	if ((o = config_load(&config, false, why)) == DONE &&
-	    (o = spool_open(&spool, config.directory, config.path, why)) == DONE)
-		o = wake_runner(&spool, STR("retry"), true, why);
-	spool_close(&spool);
-	config_free(&config);
-	return o;
+	if (fstat(STDIN_FILENO, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		return;
+	while (heard < HEAR_OUT_MAX && (left = end - clock_now()) > 0 &&
+	    poll(&in, 1, (int)(left * 1000) + 1) > 0 &&
+	    (n = read(STDIN_FILENO, room, sizeof room)) > 0)
+		heard += (size_t)n;
 }
 
-static enum outcome
-run(struct call *c, struct why *why)
+/* The names that mean more than sendmail. */
+static const struct face {
+	const char *name;
+	enum mode mode;
+} faces[] = {
+	{ "mailq", MODE_LIST },
+	{ "newaliases", MODE_ALIASES },
+};
+
+static const char *
+choose_face(const char *path, enum mode *mode)
 {
-	switch (c->mode) {
-	case LIST:
-		return mailq_list(false, stdout, why);
-	case FLUSH:
-		return run_queue(why);
-	case REFUSE:
-		return usage(why, c->refusal);
-	case DELIVER:
-		break;
+	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+
+	for (size_t i = 0; i < sizeof faces / sizeof faces[0]; i++) {
+		if (strcmp(name, faces[i].name) == 0) {
+			*mode = faces[i].mode;
+			return faces[i].name;
+		}
 	}
-	if (c->submission.to.n == 0 && !c->submission.from_header)
-		return usage(why, "no recipient");
-	return submit(&c->submission, why);
+	return "sendmail";
 }
 
 int
 main(int argc, char **argv)
 {
-	struct call c = { .name = "sendmail", .submission = { .in = STDIN_FILENO, .dots = true } };
+	struct call c = { 0 };
 	struct why why = { 0 };
-	const char *slash;
+	const char *name = "sendmail";
 	enum outcome o;
 
 	tidy_process();
-	if (argc > 0) {
-		slash = strrchr(argv[0], '/');
-		if (strcmp(slash != NULL ? slash + 1 : argv[0], "mailq") == 0) {
-			c.name = "mailq";
-			c.mode = LIST;
-		}
-	}
-	log_open(c.name);
-	o = argc > 0 ? read_arguments(&c, argv + 1, &why) : usage(&why, "called without a name");
+	if (argc > 0)
+		name = choose_face(argv[0], &c.mode);
+	log_open(name);
+	o = argc > 0 ? options_read(&c, argv + 1, &why) :
+	    refuse(&why, EX_USAGE, "called without a name");
 	if (o == DONE)
-		o = run(&c, &why);
-	if (o == DONE && fflush(stdout) != 0)
+		o = ways[c.mode](&c, &why);
+	if (fflush(stdout) != 0 && o == DONE)
 		o = refuse(&why, EX_IOERR, "cannot write: %s", strerror(errno));
 	if (o != DONE)
-		fprintf(stderr, "%s: %s\n", c.name, why.text);
-	address_list_free(&c.submission.to);
+		fprintf(stderr, "%s: %s\n", name, why.text);
+	if (o != DONE && c.mode == MODE_DELIVER)
+		hear_out();
+	call_free(&c);
 	return outcome_exit(o, &why);
 }

@@ -77,7 +77,6 @@ agenda_add(struct agenda *a, const char *id)
 	memcpy(e->id, id, ENVELOPE_ID_LEN);
 	if (tsearch(e, &a->by_id, compare) == NULL)
 		abort();        /* out of memory, after a thousand others were not */
-	a->known++;
 	agenda_wait(a, e, envelope_id_time(id));
 	return e;
 }
@@ -116,7 +115,6 @@ agenda_remove(struct agenda *a, struct waiting *e)
 {
 	agenda_rest(a, e);
 	tdelete(e, &a->by_id, compare);
-	a->known--;
 	free(e);
 }
 

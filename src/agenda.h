@@ -28,7 +28,6 @@ struct agenda {
 	void *by_id;
 	struct waiting **heap;    /* from 1 */
 	size_t n, room;         /* waiting */
-	size_t known;           /* all, waiting or not */
 };
 
 struct waiting *agenda_find(const struct agenda *a, const char *id);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "host.h"
 #include "inifile.h"
 #include "keys.h"
+#include "person.h"
 
 #ifndef SUBPOST_SYSCONFDIR
 #define SUBPOST_SYSCONFDIR "/etc/subpost"
@@ -175,7 +175,7 @@ settle_identity(struct reading *r)
 	struct config *c = r->c;
 	struct buf from = { 0 };
 	struct why why = { 0 };
-	struct passwd *pw;
+	struct person p;
 
 	if (c->smarthost.from[0] != '\0')
 		buf_adds(&from, c->smarthost.from);
@@ -184,9 +184,9 @@ settle_identity(struct reading *r)
 		buf_clear(&from);
 	settle_domain(r, buf_str(&from));
 	if (from.len == 0) {
-		pw = getpwuid(geteuid());
-		if (pw != NULL)
-			buf_addf(&from, "%s@%s", pw->pw_name, c->domain);
+		if (person_by_uid(geteuid(), &p))
+			buf_addf(&from, "%s@%s", p.login, c->domain);
+		person_free(&p);
 		if (from.len == 0 || !address_is_sendable(buf_str(&from)))
 			complain_of(r, KEY_FROM, "no address to send from, and uid %u has no login "
 			    "name; set from in [smarthost]", (unsigned)geteuid());
@@ -364,8 +364,8 @@ config_free(struct config *c)
 	struct smarthost *s = &c->smarthost;
 	char *texts[] = {
 		s->name, s->host, s->tls_name, s->tls_ca_file, s->auth, s->user, s->from,
-		s->password_file, s->password_command, c->domain, c->hostname, c->directory,
-		    c->path,
+		s->password_file, s->password_command, s->senders, c->domain, c->hostname,
+		c->aliases, c->root, c->directory, c->path,
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++)
@@ -408,17 +408,20 @@ bool
 config_home(struct buf *out)
 {
 	const char *home = secure_getenv("HOME");
-	struct passwd *pw;
+	struct person p;
 	struct stat st;
+	bool found;
 
-	if (home != NULL && home[0] == '/' && stat(home, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    st.st_uid == geteuid()) {
+	/* "/" is what daemons have, and what sudo gives its mailer: nobody's home
+	 * unless the password file says so. */
+	if (home != NULL && home[0] == '/' && home[1] != '\0' && stat(home, &st) == 0 &&
+	    S_ISDIR(st.st_mode) && st.st_uid == geteuid()) {
 		buf_adds(out, home);
 		return true;
 	}
-	pw = getpwuid(geteuid());
-	if (pw == NULL || pw->pw_dir == NULL || pw->pw_dir[0] != '/')
-		return false;
-	buf_adds(out, pw->pw_dir);
-	return true;
+	found = person_by_uid(geteuid(), &p) && p.home[0] == '/';
+	if (found)
+		buf_adds(out, p.home);
+	person_free(&p);
+	return found;
 }

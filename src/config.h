@@ -37,6 +37,10 @@ struct smarthost {
 	char *user;
 	char *from;             /* the account's address: from, or user where it is an
 	                         * address, or login@domain; never "" after config_load */
+	bool from_header;       /* from = header: the envelope sender is taken from From: */
+	bool force_from;        /* From: and sender of all that leaves are the account's */
+	char *senders;          /* patterns, separated by spaces: whose mail it carries;
+	                         * "" = everybody's */
 	char *password_file;
 	char *password_command;
 	struct buf password;    /* only where secrets were asked for */
@@ -60,12 +64,20 @@ struct config {
 	char *domain;           /* completes bare names; never "" after config_load */
 	char *hostname;         /* as set; "" = to be found out */
 	bool received;          /* may Received: tell uid and host */
+	char *aliases;          /* file; "" = none */
+	char *root;             /* where mail for root and other system accounts goes; "" =
+	                         * nowhere else */
+	bool rewrite_to;        /* show in the header what aliases made of a name */
 	char *directory;        /* the queue's, absolute */
 	uint64_t max_size;      /* octets of one message */
+	unsigned max_recipients;        /* of one message */
+	uint32_t wait;          /* seconds that sendmail -odi waits; 0: not at all */
 	struct steps retry;     /* network or server down */
 	struct steps retry_refused;     /* after a 4yz about this message */
 	uint32_t give_up_after; /* seconds */
 	uint32_t keep_failed;   /* seconds */
+	bool dots_are_text;     /* sendmail without -i: dots are as they are with it */
+	bool subtract;          /* sendmail -t: arguments are taken off, not added */
 	char *path;             /* the file whose queue this is: the topmost one read */
 	struct config_file files[2];    /* what was read, the system's first */
 	unsigned nfiles;

@@ -10,22 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define CONNECT_SECONDS 30      /* for one address; the next may be better */
 #define ADDRESSES_MAX 16        /* of one host: the list comes from the network */
 #define READ_SIZE 16384         /* one TLS record: nothing decrypted stays behind */
 #define LOGIN_SIZE 16384        /* room for one from the start: growing leaves copies behind */
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Waits until the socket is ready for one of events, also for bad news: false
  * when the deadline has passed.  *ready says for which. */
@@ -35,7 +27,7 @@ wait_for(int fd, short events, double deadline, short *ready)
 	struct pollfd p = { .fd = fd, .events = events };
 
 	for (;;) {
-		double left = deadline - now();
+		double left = deadline - clock_now();
 		int ms, n;
 
 		if (left <= 0)
@@ -85,7 +77,7 @@ finish_connect(int fd)
 	socklen_t len = sizeof error;
 	short ready;
 
-	if (!wait_for(fd, POLLOUT, now() + CONNECT_SECONDS, &ready))
+	if (!wait_for(fd, POLLOUT, clock_now() + CONNECT_SECONDS, &ready))
 		return ETIMEDOUT;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		return errno;
@@ -310,18 +302,37 @@ hear_meanwhile(struct conn *c, struct why *why)
 }
 
 void
-conn_put(struct conn *c, struct str octets)
+conn_put_unseen(struct conn *c, struct str octets)
 {
 	buf_addstr(&c->out, octets);
 }
 
 void
+conn_put(struct conn *c, struct str octets)
+{
+	conn_put_unseen(c, octets);
+	trace_said(c->trace, octets);
+}
+
+void
 conn_putf(struct conn *c, const char *fmt, ...)
 {
+	size_t before = c->out.len;
 	va_list ap;
 
 	va_start(ap, fmt);
 	buf_addv(&c->out, fmt, ap);
+	va_end(ap);
+	trace_said(c->trace, str_from(c->out.p + before, c->out.len - before));
+}
+
+void
+conn_note(struct conn *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	trace_notev(c->trace, fmt, ap);
 	va_end(ap);
 }
 
@@ -342,7 +353,7 @@ write_some(struct conn *c, struct str octets, short *wants)
 enum outcome
 conn_flush(struct conn *c, double seconds, struct why *why)
 {
-	double deadline = now() + seconds;
+	double deadline = clock_now() + seconds;
 	enum outcome o = DONE;
 	size_t at = 0;
 
@@ -353,7 +364,7 @@ conn_flush(struct conn *c, double seconds, struct why *why)
 		if (n > 0) {
 			at += (size_t)n;
 			c->spoken = true;
-			deadline = now() + seconds;
+			deadline = clock_now() + seconds;
 			continue;
 		}
 		if (errno != EAGAIN) {
@@ -401,7 +412,7 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 		return o;
 	/* For the whole reply: a server that sends one octet a minute must not be
 	 * able to hold us for ever. */
-	deadline = now() + seconds;
+	deadline = clock_now() + seconds;
 	while ((state = feed(c, r)) == REPLY_MORE) {
 		const char *when = begun ? "in the middle of an answer" : "instead of answering";
 		short wants, ready;
@@ -413,7 +424,7 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 			return broke(c, when, error_text(c), "", why);
 		case HEARD_SOME:
 			begun = true;
-			if (now() < deadline)
+			if (clock_now() < deadline)
 				continue;
 			break;
 		case HEARD_NOTHING:
@@ -425,8 +436,10 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 		return later(why, SCOPE_SERVER, "4.4.2", "server %s did not finish its answer in %g s%s",
 		    c->peer, seconds, begun ? "" : ": it said nothing");
 	}
-	if (state == REPLY_WHOLE)
+	if (state == REPLY_WHOLE) {
+		trace_heard(c->trace, r);
 		return DONE;
+	}
 	return later(why, SCOPE_SERVER, "4.5.0", "server %s does not speak SMTP as it should: %s",
 	    c->peer, r->broken);
 }
@@ -460,10 +473,20 @@ refuse_early_words(struct conn *c, struct why *why)
 	    broke(c, "before the TLS handshake", error_text(c), "", why);
 }
 
+static void
+note_encrypted(struct conn *c)
+{
+	struct buf channel = { 0 };
+
+	tls_describe(c->tls, &channel);
+	conn_note(c, "--- encrypted with %s", buf_c(&channel));
+	buf_free(&channel);
+}
+
 enum outcome
 conn_start_tls(struct conn *c, struct tls *tls, double seconds, struct why *why)
 {
-	double deadline = now() + seconds;
+	double deadline = clock_now() + seconds;
 	short wants, ready;
 	enum outcome o;
 
@@ -476,8 +499,10 @@ conn_start_tls(struct conn *c, struct tls *tls, double seconds, struct why *why)
 			return later(why, SCOPE_SERVER, "4.4.2",
 			    "server %s did not finish the TLS handshake in %g s", c->peer, seconds);
 	}
-	if (o == DONE)
+	if (o == DONE) {
 		c->tls = tls;
+		note_encrypted(c);
+	}
 	return o;
 }
 

@@ -12,6 +12,7 @@
 #include "outcome.h"
 #include "reply.h"
 #include "tls.h"
+#include "trace.h"
 
 struct conn {
 	int fd;                 /* -1 while not connected: use CONN_INIT */
@@ -22,6 +23,7 @@ struct conn {
 	struct buf in;          /* read, not yet used; at most CONN_UNREAD_MAX */
 	struct buf out;         /* to be written */
 	bool peer_closed;
+	struct trace *trace;    /* where the dialogue is written down; NULL, or borrowed */
 	/* private */
 	bool cut_off;           /* closed without saying so in TLS */
 	bool spoken;            /* one of the two has said something already */
@@ -42,6 +44,10 @@ enum outcome conn_start_tls(struct conn *c, struct tls *tls, double seconds, str
 
 void conn_put(struct conn *c, struct str octets);
 void conn_putf(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For secrets and for text: octets that are not to be written down, and the line,
+ * with its mark, that stands in their place. */
+void conn_put_unseen(struct conn *c, struct str octets);
+void conn_note(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Writes all that was put.  seconds: for each block that makes no progress
  * (RFC 5321 section 4.5.3.2.5), not for the whole.  When the peer closed
  * meanwhile, its last words are in the reason, and still in c->in: with c->out

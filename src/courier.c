@@ -18,20 +18,26 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "clock.h"
 #include "config.h"
 #include "conn.h"
 #include "errand.h"
 #include "file.h"
+#include "force.h"
 #include "sandbox.h"
 #include "secret.h"
 #include "smtp.h"
 #include "spool.h"
 #include "tls.h"
+#include "trace.h"
 #include "wake.h"
 
 #define RESOLVE_TIME 120        /* seconds a resolver and all addresses may take */
 #define ORPHAN_TIME 600         /* seconds an orphan looks for somebody to tell */
 #define TELL_TIMES 20           /* how often it tells what seems not to be noted */
+/* What the counter adds to a header, domains behind bare names above all, may
+ * make it longer than what it took. */
+#define FORCED_HEADER_MAX (4 * HEADER_MAX)
 
 /* What has been reported and not yet noted: until it is, the words are kept to
  * be told again, and the message stays locked by our descriptor of it. */
@@ -49,6 +55,7 @@ struct courier {
 	struct buf secret;
 	struct buf helo;
 	struct conn conn;
+	struct trace trace;     /* of this connection, for those who look on */
 	struct tls *tls;
 	struct smtp smtp;
 	bool checking;          /* for `subpost check`: tell each step */
@@ -60,15 +67,6 @@ struct courier {
 	bool quit;
 	unsigned carried;       /* messages */
 };
-
-static double
-clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- reporting -------------------------------------------------------------- */
 
@@ -271,8 +269,10 @@ collect(struct courier *c, struct why *why)
 	alarm(RESOLVE_TIME);
 	o = conn_open(&c->conn, h->host, h->port, why);
 	alarm(0);
-	if (o == DONE)
+	if (o == DONE) {
 		step(c, "connected to %s port %u", c->conn.peer, h->port);
+		conn_note(&c->conn, "--- connected to %s (%s) port %u", h->host, c->conn.peer, h->port);
+	}
 	return o;
 }
 
@@ -353,7 +353,7 @@ all_sendable(const struct envelope *e)
 	if (!address_is_sendable(str_of(e->from)))
 		return false;
 	for (size_t i = 0; i < e->n; i++)
-		if (!address_is_sendable(str_of(e->to[i])))
+		if (!address_is_sendable(str_of(e->to[i].address)))
 			return false;
 	return true;
 }
@@ -375,14 +375,135 @@ read_head(int fd, struct letter *l, const char *id, struct why *why)
 	return spool_read_open(fd, id, l, why) && all_sendable(&l->envelope);
 }
 
+/* As smtp_message counts a size: CRLF for each LF. */
+static uint64_t
+wire_size(struct str s)
+{
+	uint64_t size = s.len;
+
+	for (size_t i = 0; i < s.len; i++)
+		size += s.p[i] == '\n';
+	return size;
+}
+
+/* The header at the beginning of the text.  m->head_len is what it takes of that,
+ * with the empty line and what else had to be read to see its end; it goes off
+ * m->size.  False when the file ends too early. */
+static bool
+read_header(struct smtp_message *m, struct header *h)
+{
+	char chunk[4096];
+	size_t n, used;
+
+	while (!h->over && !h->too_long && m->head_len < m->text_len) {
+		uint64_t left = m->text_len - m->head_len;
+
+		if (file_read_at(m->fd, chunk, left < sizeof chunk ? (size_t)left : sizeof chunk,
+		    m->text_at + (off_t)m->head_len, &n) < 0 || n == 0)
+			return false;
+		header_feed(h, str_from(chunk, n), &used);
+		m->head_len += used;
+		m->size -= wire_size(str_from(chunk, used));
+	}
+	header_end(h);
+	return true;
+}
+
+/* Makes the account's address the one that the message is from.  NEVER where its
+ * header is beyond all bounds, LATER where it is damaged. */
+static enum outcome
+force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *why)
+{
+	struct header h = { .limit = FORCED_HEADER_MAX };
+	enum outcome o = DONE;
+
+	if (!read_header(m, &h)) {
+		m->damaged = true;
+		m->damage = "its text cannot be read to the end";
+		o = LATER;
+	} else if (h.too_long) {
+		o = never(why, SCOPE_MESSAGE, "5.6.0", "its header is over %u octets, too long for "
+		    "force-from to change it", FORCED_HEADER_MAX);
+	} else {
+		force_header(&h, str_of(c->config.smarthost.from), head);
+		buf_addstr(head, header_rest(&h));
+		/* All of the text may be header, and the last line may have no end. */
+		if (m->head_len == m->text_len)
+			m->size = head->p[head->len - 1] == '\n' ? 0 : 2;
+		m->size += wire_size(buf_str(head));
+		m->head = buf_str(head);
+		if (m->from[0] != '\0')
+			m->from = c->config.smarthost.from;
+	}
+	header_free(&h);
+	return o;
+}
+
+/* Sends it, or finds that it cannot be. */
+static void
+send_message(struct courier *c, struct smtp_message *m)
+{
+	struct buf head = { 0 };
+	struct why why;
+	enum outcome o = DONE;
+
+	if (c->config.smarthost.force_from)
+		o = force(c, m, &head, &why);
+	if (o == DONE)
+		smtp_send(&c->smtp, m);
+	for (size_t i = 0; o == NEVER && i < m->n; i++) {
+		m->outcome[i] = NEVER;
+		m->why[i] = why;
+	}
+	buf_free(&head);
+}
+
+/* From here on the dialogue is written down, if somebody looks on. */
+static void
+show_job(struct courier *c, struct errand *job)
+{
+	trace_begin(&c->trace, job->id, job->has_trace ? job->trace : -1);
+	job->trace = -1;
+}
+
+/* What was no answer of the server's would be missing in the dialogue. */
+static void
+show_silence(struct courier *c, const struct smtp_message *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->outcome[i] == DONE || m->why[i].code != 0)
+			continue;
+		conn_note(&c->conn, "--- %s", m->why[i].text);
+		break;
+	}
+}
+
+/* What the sender wished to be told, and this server knows nothing of. */
+static void
+note_dropped(struct courier *c, const char *id, const struct smtp_message *m)
+{
+	bool wished = m->wishes.ret != DSN_RETURN_UNSAID || m->wishes.envid != NULL;
+	struct buf record = { 0 };
+
+	for (size_t i = 0; i < m->n && !wished; i++)
+		wished = m->to[i].notify != 0 || m->to[i].orcpt != NULL;
+	if (!wished || c->smtp.offers.dsn)
+		return;
+	buf_addf(&record, "note %s: the server offers no DSN, so what the sender wishes to be told "
+	    "was not passed on", id);
+	conn_note(&c->conn, "--- %s", buf_c(&record) + strlen("note "));
+	say(c, &record);
+}
+
 static void
 carry(struct courier *c, struct errand *job)
 {
 	struct letter l = LETTER_INIT;
 	struct smtp_message m = { .may_end = may_end, .arg = c };
 	struct why why = { 0 };
-	const char **to = mem_grow(NULL, job->n, sizeof *to);
+	struct recipient *to = mem_grow(NULL, job->n, sizeof *to);
 
+	show_job(c, job);
 	m.n = job->n;
 	m.to = to;
 	m.outcome = mem_alloc(job->n * sizeof *m.outcome);
@@ -395,18 +516,22 @@ carry(struct courier *c, struct errand *job)
 	for (size_t i = 0; i < job->n; i++)
 		to[i] = l.envelope.to[job->recipients[i]];
 	m.from = l.envelope.from;
+	m.wishes = l.envelope.wishes;
 	m.size = stamp_wire_size(&l.stamp);
 	m.eight_bit = l.stamp.eight_bit;
 	m.fd = job->fd;
 	m.text_at = spool_text_at(&l);
 	m.text_len = stamp_text_len(&l.stamp);
 	m.text_crc = l.stamp.text_crc;
-	smtp_send(&c->smtp, &m);
+	send_message(c, &m);
+	show_silence(c, &m);
+	note_dropped(c, job->id, &m);
 	if (m.damaged)
 		hold(c, job->id, m.damage);
 	else
 		report(c, job, &m);
 out:
+	trace_end(&c->trace);
 	l.fd = -1;              /* the job's, or by now the debt's */
 	spool_letter_free(&l);
 	free(m.outcome);
@@ -461,7 +586,7 @@ serve(struct courier *c)
 int
 main(int argc, char **argv)
 {
-	struct courier c = { .conn = CONN_INIT, .wake = -1 };
+	struct courier c = { .conn = CONN_INIT, .trace = { .opening = true }, .wake = -1 };
 	struct buf ready = { 0 };
 	struct why why = { 0 };
 	enum outcome o;
@@ -475,6 +600,7 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	c.step_began = clock_now();
+	c.conn.trace = &c.trace;
 	o = config_load(&c.config, true, &why);
 	if (o != DONE)
 		why.scope = SCOPE_ACCOUNT;
@@ -498,6 +624,7 @@ main(int argc, char **argv)
 	smtp_quit(&c.smtp);
 	conn_close(&c.conn);
 	smtp_free(&c.smtp);
+	trace_free(&c.trace);
 	tls_free(&c.tls);
 	buf_free(&c.helo);
 	free(c.wake_path);

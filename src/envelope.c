@@ -131,16 +131,48 @@ stamp_wire_size(const struct stamp *s)
 	return stamp_text_len(s) + s->lines + (s->unended ? 2 : 0);
 }
 
+/* Only what is wished, so that most messages say nothing of it. */
+static void
+put_wishes(const struct wishes *w, struct buf *out)
+{
+	if (w->ret != DSN_RETURN_UNSAID)
+		buf_addf(out, "\nret %s", dsn_return_word(w->ret));
+	if (w->envid != NULL) {
+		buf_adds(out, "\nenvid ");
+		codec_escape(out, str_of(w->envid));
+	}
+	if (w->body != DSN_BODY_UNSAID)
+		buf_addf(out, "\nbody %s", dsn_body_word(w->body));
+	if (w->smtputf8)
+		buf_adds(out, "\nsmtputf8 yes");
+	if (w->requiretls)
+		buf_adds(out, "\nrequiretls yes");
+}
+
+static void
+put_recipient(const struct recipient *r, struct buf *out)
+{
+	buf_adds(out, "\nto ");
+	codec_escape(out, str_of(r->address));
+	if (r->notify != 0) {
+		buf_adds(out, "\nnotify ");
+		dsn_put_notify(out, r->notify);
+	}
+	if (r->orcpt != NULL) {
+		buf_adds(out, "\norcpt ");
+		codec_escape(out, str_of(r->orcpt));
+	}
+}
+
 void
 envelope_write(const struct envelope *e, struct buf *out)
 {
 	buf_addf(out, "id %s\narrived %lld\nuid %lu\nfrom ", e->id, (long long)e->arrived,
 	    (unsigned long)e->uid);
 	codec_escape(out, str_of(e->from));
-	for (size_t i = 0; i < e->n; i++) {
-		buf_adds(out, "\nto ");
-		codec_escape(out, str_of(e->to[i]));
-	}
+	put_wishes(&e->wishes, out);
+	for (size_t i = 0; i < e->n; i++)
+		put_recipient(&e->to[i], out);
 	buf_adds(out, "\n\n");
 }
 
@@ -176,11 +208,66 @@ read_recipient(struct envelope *e, struct str value, struct why *why)
 		free(address);
 		return damaged(why, "too many recipients");
 	}
-	/* Room doubles, so that ten thousand recipients are not ten thousand moves. */
+	/* Room doubles, so that a hundred thousand recipients are not as many moves. */
 	if ((e->n & (e->n - 1)) == 0)
 		e->to = mem_grow(e->to, e->n > 0 ? e->n * 2 : 1, sizeof *e->to);
-	e->to[e->n++] = address;
+	e->to[e->n++] = (struct recipient){ .address = address };
 	return DONE;
+}
+
+/* A value of that form in place of *old; false for any other. */
+static bool
+read_word(struct str value, bool (*is_good)(struct str), char **old)
+{
+	struct buf plain = { 0 };
+	bool good = codec_unescape(&plain, value) && is_good(buf_str(&plain));
+
+	if (good) {
+		free(*old);
+		*old = mem_dup(buf_str(&plain));
+	}
+	buf_free(&plain);
+	return good;
+}
+
+static bool
+is_envid(struct str s)
+{
+	return s.len > 0 && s.len <= DSN_ENVID_MAX && dsn_is_xtext(s);
+}
+
+/* A line about the recipient before it. */
+static enum outcome
+read_recipients_wish(struct recipient *r, struct str word, struct str value, struct why *why)
+{
+	if (str_is(word, "notify"))
+		return dsn_parse_notify(value, &r->notify) ? DONE : damaged(why, "a bad notify");
+	return read_word(value, dsn_is_orcpt, &r->orcpt) ? DONE : damaged(why, "a bad orcpt");
+}
+
+static bool
+read_yes(struct str value, bool *flag)
+{
+	*flag = true;
+	return str_is(value, "yes");
+}
+
+/* A wish for the whole message; NEVER, too, for a word that is none. */
+static enum outcome
+read_wish(struct wishes *w, struct str word, struct str value, struct why *why)
+{
+	if (str_is(word, "ret"))
+		return dsn_parse_return(value, &w->ret) ? DONE : damaged(why, "a bad ret");
+	if (str_is(word, "body"))
+		return dsn_parse_body(value, &w->body) ? DONE : damaged(why, "a bad body");
+	if (str_is(word, "smtputf8"))
+		return read_yes(value, &w->smtputf8) ? DONE : damaged(why, "a bad smtputf8");
+	if (str_is(word, "requiretls"))
+		return read_yes(value, &w->requiretls) ? DONE : damaged(why, "a bad requiretls");
+	if (!str_is(word, "envid"))
+		/* Not repeated here: what nobody understands nobody should print. */
+		return damaged(why, "a line that this version does not know");
+	return read_word(value, is_envid, &w->envid) ? DONE : damaged(why, "a bad envid");
 }
 
 static enum outcome
@@ -210,9 +297,10 @@ read_fact(struct envelope *e, struct str word, struct str value, bool *dated, bo
 		e->from = read_address(value);
 		if (e->from == NULL)
 			return damaged(why, "a sender that cannot be sent");
+	} else if (e->n > 0 && (str_is(word, "notify") || str_is(word, "orcpt"))) {
+		return read_recipients_wish(&e->to[e->n - 1], word, value, why);
 	} else {
-		/* Not repeated here: what nobody understands nobody should print. */
-		return damaged(why, "a line that this version does not know");
+		return read_wish(&e->wishes, word, value, why);
 	}
 	return DONE;
 }
@@ -256,9 +344,12 @@ envelope_read(struct str in, struct envelope *e, struct why *why)
 void
 envelope_free(struct envelope *e)
 {
-	for (size_t i = 0; i < e->n; i++)
-		free(e->to[i]);
+	for (size_t i = 0; i < e->n; i++) {
+		free(e->to[i].address);
+		free(e->to[i].orcpt);
+	}
 	free(e->to);
+	wishes_free(&e->wishes);
 	free(e->from);
 	*e = (struct envelope){ 0 };
 }
@@ -308,12 +399,12 @@ envelope_id_time(const char *id)
 }
 
 void
-envelope_derive_id(const char *id, unsigned kind, char out[ENVELOPE_ID_LEN + 1])
+envelope_derive_id(const char *id, uint64_t kind, char out[ENVELOPE_ID_LEN + 1])
 {
 	uint64_t tail = id_get(id + ID_TIME_LEN, ID_TAIL_LEN);
 
 	/* An odd factor makes every kind a tail of its own. */
-	tail ^= ((uint64_t)kind + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	tail ^= (kind + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	memcpy(out, id, ID_TIME_LEN);
 	id_put(tail & ID_TAIL_MASK, out + ID_TIME_LEN, ID_TAIL_LEN);
 	out[ENVELOPE_ID_LEN] = '\0';

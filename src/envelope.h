@@ -15,10 +15,11 @@
 
 #include "address.h"
 #include "buf.h"
+#include "dsn.h"
 #include "outcome.h"
 
 #define ENVELOPE_ID_LEN 20
-#define ENVELOPE_RECIPIENTS_MAX 10000
+#define ENVELOPE_RECIPIENTS_MAX 100000
 #define ENVELOPE_MAX (16u << 20)        /* octets between stamp and text */
 #define STAMP_LEN 147
 
@@ -44,12 +45,20 @@ uint64_t stamp_text_len(const struct stamp *s);
  * (RFC 1870 section 3). */
 uint64_t stamp_wire_size(const struct stamp *s);
 
+struct recipient {
+	char *address;
+	unsigned notify;        /* DSN_NOTIFY_*; 0: nothing was asked */
+	char *orcpt;            /* ORCPT in its wire form "type;xtext" (RFC 3461 section 4.2),
+	                         * or NULL */
+};
+
 struct envelope {
 	char id[ENVELOPE_ID_LEN + 1];
 	time_t arrived;
 	uid_t uid;              /* who submitted */
 	char *from;             /* "" is the null sender */
-	char **to;
+	struct wishes wishes;   /* for the message as a whole */
+	struct recipient *to;
 	size_t n;               /* recipients; at least one */
 };
 
@@ -63,7 +72,7 @@ void envelope_free(struct envelope *e);
 bool envelope_is_id(struct str name);
 /* The id of the kind-th notice about message id: as sortable, as hard to guess,
  * and always the same, so that a notice cannot be written twice. */
-void envelope_derive_id(const char *id, unsigned kind, char out[ENVELOPE_ID_LEN + 1]);
+void envelope_derive_id(const char *id, uint64_t kind, char out[ENVELOPE_ID_LEN + 1]);
 /* The second in which an id was made. */
 time_t envelope_id_time(const char *id);
 /* An id from a time in microseconds and 40 random bits. */

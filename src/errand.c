@@ -13,6 +13,8 @@
 #include "codec.h"
 #include "wake.h"
 
+#define DESCRIPTORS_MAX 2       /* of a job: the message, and where the dialogue goes */
+
 /* In the child: nothing but the socket at its place, and default signals. */
 static _Noreturn void
 become_courier(const char *program, int end, bool check)
@@ -59,6 +61,8 @@ errand_free(struct errand *e)
 {
 	if (e->has_fd && e->fd >= 0)
 		close(e->fd);
+	if (e->has_trace && e->trace >= 0)
+		close(e->trace);
 	free(e->recipients);
 	buf_free(&e->text);
 	*e = (struct errand){ 0 };
@@ -223,12 +227,10 @@ errand_parse(struct str record, struct errand *e)
 	return e->word;
 }
 
-/* The descriptor that came along, or -1; any beyond the first are closed. */
-static int
-take_descriptor(struct msghdr *m)
+/* The descriptors that came along, the message first; any beyond two are closed. */
+static void
+take_descriptors(struct msghdr *m, struct errand *e)
 {
-	int kept = -1;
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -236,13 +238,17 @@ take_descriptor(struct msghdr *m)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
-			if (kept < 0)
-				kept = fd;
-			else
+			if (!e->has_fd) {
+				e->has_fd = true;
+				e->fd = fd;
+			} else if (!e->has_trace) {
+				e->has_trace = true;
+				e->trace = fd;
+			} else {
 				close(fd);
+			}
 		}
 	}
-	return kept;
 }
 
 enum errand_word
@@ -250,7 +256,7 @@ errand_read(int fd, bool wait, struct errand *e)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
 	} control;
 	struct buf record = { 0 };
 	struct iovec io;
@@ -272,8 +278,7 @@ errand_read(int fd, bool wait, struct errand *e)
 	} else if (n == 0) {
 		word = ERRAND_CLOSED;
 	} else {
-		e->fd = take_descriptor(&m);
-		e->has_fd = e->fd >= 0;
+		take_descriptors(&m, e);
 		word = (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? ERRAND_BROKEN :
 		    errand_parse(str_from(record.p, (size_t)n), e);
 		if (word == ERRAND_JOB && !e->has_fd)
@@ -298,16 +303,18 @@ errand_say(int fd, struct str record)
 }
 
 bool
-errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message)
+errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message, int trace)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
 	} control = { .room = { 0 } };
+	int descriptors[DESCRIPTORS_MAX] = { message, trace };
+	size_t size = trace >= 0 ? sizeof descriptors : sizeof message;
 	struct buf record = { 0 };
 	struct iovec io;
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.room,
-		.msg_controllen = sizeof control.room };
+		.msg_controllen = CMSG_SPACE(size) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	ssize_t sent;
 
@@ -324,8 +331,8 @@ errand_job(int fd, const char *id, const size_t *recipients, size_t n, int messa
 	}
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof message);
-	memcpy(CMSG_DATA(c), &message, sizeof message);
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), descriptors, size);
 	io = (struct iovec){ record.p, record.len };
 	do
 		sent = sendmsg(fd, &m, MSG_NOSIGNAL);

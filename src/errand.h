@@ -4,7 +4,8 @@
  * all, and a closed end is seen at once.  The runner's records:
  *
  *   job ID N,N-N,...     deliver to these recipients; the message file, locked,
- *                        comes with it as a descriptor
+ *                        comes with it as a descriptor, and a second one where
+ *                        somebody looks on: the dialogue is written there (trace.h)
  *   noted ID             what you said of it is on disk; go on
  *   quit                 say QUIT and leave
  *
@@ -44,8 +45,8 @@ enum errand_word {
 	ERRAND_READY, ERRAND_TO, ERRAND_END, ERRAND_HOLD, ERRAND_DOWN, ERRAND_STEP, ERRAND_NOTE,
 };
 
-/* One record, parsed.  Zero is valid; errand_free closes a descriptor that
- * nobody took (fd set to -1 by the taker). */
+/* One record, parsed.  Zero is valid; errand_free closes the descriptors that
+ * nobody took (fd, trace set to -1 by the taker). */
 struct errand {
 	enum errand_word word;
 	char id[ENVELOPE_ID_LEN + 1];
@@ -58,6 +59,8 @@ struct errand {
 	struct buf text;        /* step, note */
 	bool has_fd;
 	int fd;                 /* job */
+	bool has_trace;
+	int trace;              /* job, perhaps */
 };
 void errand_free(struct errand *e);
 
@@ -66,8 +69,10 @@ enum errand_word errand_read(int fd, bool wait, struct errand *e);
 /* The same from text that came another way (wake.h). */
 enum errand_word errand_parse(struct str record, struct errand *e);
 
-/* Each writes one record; false when the other end is gone. */
-bool errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message);
+/* Each writes one record; false when the other end is gone.  trace: -1 where
+ * nobody looks on. */
+bool errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message,
+    int trace);
 bool errand_noted(int fd, const char *id);
 bool errand_quit(int fd);
 bool errand_say(int fd, struct str record);

@@ -193,6 +193,39 @@ fate_read(struct str in, struct fate *f, struct why *why)
 	return DONE;
 }
 
+/* Octets that the words about one recipient may take in the file, so that a fate
+ * of any number of recipients stays within FATE_MAX.  With ten thousand that is
+ * more than nearly any answer has; with a hundred thousand its end is cut off. */
+static size_t
+words_max(const struct fate *f)
+{
+	const size_t head = 8192;       /* what stands before the recipients, at its longest */
+	const size_t line = 48;         /* "to 99999 never told 550 5.7.1234567 " and LF */
+
+	return (FATE_MAX - head) / f->n - line;
+}
+
+/* As much of text as takes at most max octets when it is escaped, whole characters. */
+static struct str
+cut_words(const char *text, size_t max)
+{
+	struct str rest = str_of(text);
+	size_t taken = 0;
+
+	while (rest.len > 0) {
+		unsigned char c = (unsigned char)rest.p[0];
+		size_t n = codec_utf8(rest, &(uint32_t){ 0 });
+		size_t cost = c < 0x20 || c == 0x7f || c == '\\' ? 4 : n > 0 ? n : 1;
+
+		if (taken + cost > max)
+			break;
+		taken += cost;
+		n = n > 0 ? n : 1;
+		rest = str_from(rest.p + n, rest.len - n);
+	}
+	return str_from(text, strlen(text) - rest.len);
+}
+
 void
 fate_note(struct fate *f, size_t recipient, enum outcome o, const struct why *why)
 {
@@ -204,7 +237,7 @@ fate_note(struct fate *f, size_t recipient, enum outcome o, const struct why *wh
 	r->code = why->code;
 	snprintf(r->status, sizeof r->status, "%s", why->status);
 	free(r->text);
-	r->text = mem_dup(str_of(why->text));
+	r->text = mem_dup(cut_words(why->text, words_max(f)));
 }
 
 size_t

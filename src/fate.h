@@ -14,7 +14,7 @@
 #include "buf.h"
 #include "outcome.h"
 
-#define FATE_MAX (16u << 20)    /* octets of the file */
+#define FATE_MAX (16u << 20)    /* octets of the file; see fate_note */
 
 struct fate_recipient {
 	enum outcome outcome;   /* LATER: still to be sent */
@@ -43,7 +43,8 @@ void fate_write(const struct fate *f, struct buf *out);
  * NEVER with a reason for what fate_write would not have written. */
 enum outcome fate_read(struct str in, struct fate *f, struct why *why);
 
-/* Notes one answer about a recipient.  DONE and NEVER stay what they are. */
+/* Notes one answer about a recipient.  DONE and NEVER stay what they are.  Of many
+ * recipients only the beginning of the words is kept, so that FATE_MAX holds. */
 void fate_note(struct fate *f, size_t recipient, enum outcome o, const struct why *why);
 /* How many recipients have this outcome. */
 size_t fate_count(const struct fate *f, enum outcome o);

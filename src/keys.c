@@ -5,6 +5,7 @@
 
 #include "address.h"
 #include "codec.h"
+#include "envelope.h"
 #include "host.h"
 
 #define DAY (24 * 60 * 60)
@@ -220,6 +221,55 @@ take_address(struct target *t, const struct key *k, struct str v)
 	return good;
 }
 
+/* "header" stands beside the addresses that `from` may be. */
+static bool
+take_from(struct target *t, const struct key *k, struct str v)
+{
+	t->c->smarthost.from_header = str_caseis(v, "header");
+	if (t->c->smarthost.from_header || v.len == 0)
+		return take_text(t, k, STR(""));
+	return take_address(t, k, v);
+}
+
+/* Words of addresses in which `*` stands for anything; "*@example.com". */
+static bool
+take_patterns(struct target *t, const struct key *k, struct str v)
+{
+	char **patterns = field(t, k);
+	struct buf all = { 0 };
+	struct str word;
+	bool good = true;
+
+	if (t->more)
+		buf_adds(&all, *patterns);
+	while (keys_next_word(&v, &word)) {
+		good = good && str_has(word, '@');
+		buf_addf(&all, "%s%.*s", all.len > 0 ? " " : "", (int)word.len, word.p);
+	}
+	if (good)
+		keys_put_text(patterns, buf_str(&all));
+	buf_free(&all);
+	return good;
+}
+
+static bool
+take_dots(struct target *t, const struct key *k, struct str v)
+{
+	bool *are_text = field(t, k);
+
+	*are_text = str_caseis(v, "text");
+	return *are_text || str_caseis(v, "classic");
+}
+
+static bool
+take_arguments(struct target *t, const struct key *k, struct str v)
+{
+	bool *subtract = field(t, k);
+
+	*subtract = str_caseis(v, "subtract");
+	return *subtract || str_caseis(v, "add");
+}
+
 static bool
 take_domain(struct target *t, const struct key *k, struct str v)
 {
@@ -242,6 +292,7 @@ take_name(struct target *t, const struct key *k, struct str v)
 #define ACCOUNT(member) SECTION_SMARTHOST, offsetof(struct config, smarthost.member)
 #define IDENTITY(member) SECTION_IDENTITY, offsetof(struct config, member)
 #define QUEUE(member) SECTION_QUEUE, offsetof(struct config, member)
+#define FACE(member) SECTION_SENDMAIL, offsetof(struct config, member)
 
 static const char form_steps[] = "up to 16 waiting times from 1s to 7d, such as 5m 30m 2h";
 static const char form_path[] = "an absolute path, or one that begins with ~/";
@@ -268,8 +319,12 @@ const struct key keys[KEYS] = {
 	    .form = form_path, .uncut = use_other_name },
 	[KEY_PASSWORD_COMMAND] = { "password-command", take_text, ACCOUNT(password_command),
 	    .uncut = use_script },
-	[KEY_FROM] = { "from", take_address, ACCOUNT(from),
-	    .form = "one address with a domain, such as me@example.com" },
+	[KEY_FROM] = { "from", take_from, ACCOUNT(from),
+	    .form = "one address with a domain, such as me@example.com, or `header`" },
+	[KEY_FORCE_FROM] = { "force-from", take_boolean, ACCOUNT(force_from), .normal = "no",
+	    .form = "yes or no" },
+	[KEY_SENDERS] = { "senders", take_patterns, ACCOUNT(senders), .list = true,
+	    .form = "addresses in which * stands for anything, such as *@example.com" },
 	[KEY_MESSAGES] = { "messages-per-connection", take_number,
 	    ACCOUNT(messages_per_connection), 1, 100000, .normal = "100",
 	    .form = "a number from 1 to 100000" },
@@ -284,9 +339,20 @@ const struct key keys[KEYS] = {
 	[KEY_RECEIVED] = { "received", take_boolean, IDENTITY(received), .normal = "yes",
 	    .form = "yes or no" },
 
+	[KEY_ALIASES] = { "aliases", take_path, IDENTITY(aliases), .form = form_path,
+	    .uncut = use_other_name },
+	[KEY_ROOT] = { "root", take_address, IDENTITY(root),
+	    .form = "one address with a domain, such as admin@example.com" },
+	[KEY_REWRITE_TO] = { "rewrite-to", take_boolean, IDENTITY(rewrite_to), .normal = "no",
+	    .form = "yes or no" },
+
 	[KEY_DIRECTORY] = { "directory", take_path, QUEUE(directory), .form = form_path },
 	[KEY_MAX_SIZE] = { "max-size", take_size, QUEUE(max_size), 1024, 1ull << 40,
 	    .normal = "100M", .form = "a size from 1K to 1024G, such as 100M" },
+	[KEY_MAX_RECIPIENTS] = { "max-recipients", take_number, QUEUE(max_recipients), 1,
+	    ENVELOPE_RECIPIENTS_MAX, .normal = "10000", .form = "a number from 1 to 100000" },
+	[KEY_WAIT] = { "wait", take_duration, QUEUE(wait), 0, DAY, .normal = "0",
+	    .form = "a time up to 1d, such as 60s, or 0" },
 	[KEY_RETRY] = { "retry", take_steps, QUEUE(retry), 1, 7 * DAY, true,
 	    .normal = "1m 5m 15m 30m 1h 2h 3h", .form = form_steps },
 	[KEY_RETRY_REFUSED] = { "retry-refused", take_steps, QUEUE(retry_refused), 1,
@@ -295,23 +361,26 @@ const struct key keys[KEYS] = {
 	    365 * DAY, .normal = "5d", .form = "a time from 1s to 365d, such as 5d" },
 	[KEY_KEEP_FAILED] = { "keep-failed", take_duration, QUEUE(keep_failed), 1,
 	    3650ull * DAY, .normal = "30d", .form = "a time from 1s to 3650d, such as 30d" },
+
+	[KEY_DOTS] = { "dots", take_dots, FACE(dots_are_text), .normal = "classic",
+	    .form = "classic or text" },
+	[KEY_ARGUMENTS] = { "arguments", take_arguments, FACE(subtract), .normal = "add",
+	    .form = "add or subtract" },
 };
 
 static const struct later_key later_keys[] = {
 	{ "tls-pin", SECTION_SMARTHOST, true }, { "tls-cert-file", SECTION_SMARTHOST, false },
 	{ "tls-key-file", SECTION_SMARTHOST, false }, { "token-command", SECTION_SMARTHOST, false },
-	{ "force-from", SECTION_SMARTHOST, false }, { "senders", SECTION_SMARTHOST, true },
 	{ "recipients", SECTION_SMARTHOST, true }, { "report-sender", SECTION_SMARTHOST, false },
 	{ "connections", SECTION_SMARTHOST, false }, { "pipeline-depth", SECTION_SMARTHOST, false },
 	{ "rate", SECTION_SMARTHOST, false }, { "fallback", SECTION_SMARTHOST, false },
 	{ "family", SECTION_SMARTHOST, false }, { "source", SECTION_SMARTHOST, false },
-	{ "aliases", SECTION_IDENTITY, true }, { "warn-after", SECTION_QUEUE, false },
-	{ "wait", SECTION_QUEUE, false },
+	{ "warn-after", SECTION_QUEUE, false },
 };
 
 static const char *const section_names[SECTION_END] = {
 	[SECTION_SMARTHOST] = "smarthost", [SECTION_IDENTITY] = "identity",
-	[SECTION_QUEUE] = "queue",
+	[SECTION_QUEUE] = "queue", [SECTION_SENDMAIL] = "sendmail",
 };
 
 const struct key *
@@ -354,7 +423,7 @@ keys_take(struct target *t, const struct key *k, struct str value, bool continue
 	t->emptied = value.len == 0;
 	if (value.len == 0)
 		value = str_of(k->normal);
-	if (value.len == 0 && k->take != take_password)
+	if (value.len == 0 && k->take != take_password && k->take != take_from)
 		return take_text(t, k, STR(""));
 	return k->take(t, k, value);
 }
@@ -439,7 +508,8 @@ const char *
 keys_nearest_section(struct str name)
 {
 	/* Those that are not yet supported are meant as well. */
-	static const char *const names[] = { "smarthost", "identity", "queue", "service", "user" };
+	static const char *const names[] = { "smarthost", "identity", "queue", "sendmail", "service",
+		"user" };
 	struct guess g = { 0 };
 
 	for (size_t i = 0; i < COUNT(names); i++)

@@ -6,11 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "codec.h"
 #include "log.h"
 #include "report.h"
 
-#define DISK_PAUSE 60           /* seconds until a disk that would not is asked again */
 #define SETTLE_AFTER 0.1        /* seconds in which removals are gathered; see spool_drop */
 
 void
@@ -57,7 +57,7 @@ ledger_log_answer(const struct letter *m, size_t recipient)
 	const struct fate_recipient *to = &m->fate.to[recipient];
 
 	log_event(to->outcome == NEVER ? LOG_WARNING : LOG_INFO, events[to->outcome],
-	    "id", m->envelope.id, "from", shown_sender(m), "to", m->envelope.to[recipient],
+	    "id", m->envelope.id, "from", shown_sender(m), "to", m->envelope.to[recipient].address,
 	    "reply", to->text, NULL);
 }
 
@@ -76,9 +76,9 @@ first_untold(const struct fate *f)
 }
 
 bool
-ledger_is_owed(const struct letter *m)
+ledger_is_owed(const struct letter *m, bool more)
 {
-	return fate_is_settled(&m->fate) || first_untold(&m->fate) < m->fate.n;
+	return fate_is_settled(&m->fate) || (!more && first_untold(&m->fate) < m->fate.n);
 }
 
 static enum outcome
@@ -101,7 +101,8 @@ queue_report(struct ledger *l, struct envelope *e, struct str text, struct why *
 static enum outcome
 write_report(struct ledger *l, const struct letter *m, size_t first, struct why *why)
 {
-	char *to = m->envelope.from, null[] = "";
+	struct recipient to = { .address = m->envelope.from };
+	char null[] = "";
 	struct envelope e = { .arrived = time(NULL), .uid = geteuid(), .from = null, .to = &to, .n = 1 };
 	struct buf text = { 0 };
 	struct tm local;
@@ -109,8 +110,8 @@ write_report(struct ledger *l, const struct letter *m, size_t first, struct why 
 		.from = l->config->smarthost.from, .domain = l->config->domain, .now = e.arrived };
 	enum outcome o;
 
-	envelope_derive_id(m->envelope.id, (unsigned)first +
-	    (unsigned)m->fate.renewed * ENVELOPE_RECIPIENTS_MAX, e.id);
+	envelope_derive_id(m->envelope.id, (uint64_t)first +
+	    (uint64_t)m->fate.renewed * ENVELOPE_RECIPIENTS_MAX, e.id);
 	/* Written by a runner that died before it could note that, and by now maybe
 	 * sent by us: then its file is gone, but we know it still (see close_letter). */
 	if (agenda_find(&l->agenda, e.id) != NULL)
@@ -121,9 +122,27 @@ write_report(struct ledger *l, const struct letter *m, size_t first, struct why 
 	buf_free(&text);
 	if (o == DONE) {
 		agenda_add(&l->agenda, e.id);
-		log_event(LOG_INFO, "reported", "id", m->envelope.id, "report", e.id, "to", to, NULL);
+		log_event(LOG_INFO, "reported", "id", m->envelope.id, "report", e.id, "to", to.address,
+		    NULL);
 	}
 	return o;
+}
+
+/* Whose failure the sender does not want to hear of counts as told (RFC 3461
+ * section 4.1: NOTIFY without FAILURE); the message lies in failed/ all the same. */
+static void
+pass_over_unwanted(struct letter *m)
+{
+	for (size_t i = 0; i < m->fate.n; i++) {
+		struct fate_recipient *to = &m->fate.to[i];
+
+		if (to->outcome != NEVER || to->told || dsn_tells_failure(m->envelope.to[i].notify))
+			continue;
+		to->told = true;
+		log_event(LOG_INFO, "not-reported", "id", m->envelope.id, "to",
+		    m->envelope.to[i].address, "reason", "the sender asked for no notice of failure",
+		    NULL);
+	}
 }
 
 /* Their outcome is durable first, so that the report is about something. */
@@ -131,9 +150,11 @@ static enum outcome
 tell_sender(struct ledger *l, struct letter *m, struct why *why)
 {
 	struct fate *f = &m->fate;
-	size_t first = first_untold(f);
+	size_t first;
 	enum outcome o;
 
+	pass_over_unwanted(m);
+	first = first_untold(f);
 	if (first == f->n)
 		return DONE;
 	if (m->envelope.from[0] != '\0') {
@@ -152,17 +173,13 @@ tell_sender(struct ledger *l, struct letter *m, struct why *why)
 static void
 remember_dropped(struct ledger *l, const char *id)
 {
-	struct timespec now;
-
 	if (l->dropped.n == l->dropped_room) {
 		l->dropped_room = l->dropped_room > 0 ? l->dropped_room * 2 : 64;
 		l->dropped.v = mem_grow(l->dropped.v, l->dropped_room, sizeof *l->dropped.v);
 	}
 	memcpy(l->dropped.v[l->dropped.n++], id, ENVELOPE_ID_LEN + 1);
-	if (l->settle_at == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		l->settle_at = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + SETTLE_AFTER;
-	}
+	if (l->settle_at == 0)
+		l->settle_at = clock_now() + SETTLE_AFTER;
 }
 
 void
@@ -176,6 +193,21 @@ ledger_settle(struct ledger *l)
 		ledger_log_trouble("disk", NULL, &why);
 	l->dropped.n = 0;
 	l->settle_at = 0;
+}
+
+/* A report stays known for a while when it has left, so that it is not written
+ * again by whoever finds its cause still waiting to be told of. */
+static void
+stay_known(struct ledger *l, struct waiting *w)
+{
+	char *place = l->reports[l->reports_at];
+	struct waiting *oldest = place[0] != '\0' ? agenda_find(&l->agenda, place) : NULL;
+
+	if (oldest != NULL && oldest != w && oldest->place == 0 && !oldest->out)
+		agenda_remove(&l->agenda, oldest);
+	memcpy(place, w->id, sizeof w->id);
+	l->reports_at = (l->reports_at + 1) % LEDGER_REPORTS;
+	agenda_rest(&l->agenda, w);
 }
 
 /* Everyone has a final answer: the message leaves the queue. */
@@ -194,32 +226,30 @@ close_letter(struct ledger *l, struct letter *m, struct waiting *w, struct why *
 	}
 	if (o != DONE)
 		return o;
-	/* A report stays known when it has left, so that it is not written again. */
 	if (m->envelope.from[0] == '\0')
-		agenda_rest(&l->agenda, w);
+		stay_known(l, w);
 	else
 		agenda_remove(&l->agenda, w);
 	return DONE;
 }
 
-void
-ledger_record(struct ledger *l, struct letter *m, bool worth_writing)
+bool
+ledger_record(struct ledger *l, struct letter *m, bool worth_writing, bool more)
 {
 	struct waiting *w = agenda_add(&l->agenda, m->envelope.id);
 	struct why why;
-	enum outcome o = tell_sender(l, m, &why);
+	enum outcome o = more ? DONE : tell_sender(l, m, &why);
 
 	if (o == DONE && fate_is_settled(&m->fate))
 		o = close_letter(l, m, w, &why);
 	else if (o == DONE && worth_writing)
 		o = spool_set_fate(l->spool, m->envelope.id, &m->fate, &why);
-	if (o != DONE) {
+	if (o != DONE)
 		ledger_log_trouble("disk", m->envelope.id, &why);
-		agenda_wait(&l->agenda, w, time(NULL) + DISK_PAUSE);
-	}
+	return o == DONE;
 }
 
-void
+bool
 ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 {
 	const char *last = m->fate.last.text[0] != '\0' ? m->fate.last.text : doing;
@@ -232,20 +262,16 @@ ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 	for (size_t i = 0; i < m->fate.n; i++)
 		fate_note(&m->fate, i, NEVER, &why);
 	log_event(LOG_WARNING, "gave-up", "id", m->envelope.id, "reason", why.text, NULL);
-	ledger_record(l, m, true);
 	buf_free(&age);
+	return ledger_record(l, m, true, false);
 }
 
-void
+bool
 ledger_hold(struct ledger *l, struct letter *m, const char *reason)
 {
-	struct waiting *w = agenda_add(&l->agenda, m->envelope.id);
-	struct why why;
-
 	m->fate.held = true;
 	snprintf(m->fate.hold_reason, sizeof m->fate.hold_reason, "%s", reason);
 	log_event(LOG_ERR, "held", "id", m->envelope.id, "reason", reason, NULL);
-	agenda_rest(&l->agenda, w);
-	if (spool_set_fate(l->spool, m->envelope.id, &m->fate, &why) != DONE)
-		ledger_log_trouble("disk", m->envelope.id, &why);
+	agenda_rest(&l->agenda, agenda_add(&l->agenda, m->envelope.id));
+	return ledger_record(l, m, true, false);
 }

@@ -11,6 +11,8 @@
 #include "config.h"
 #include "spool.h"
 
+#define LEDGER_REPORTS 1000     /* reports that are known still when they have left */
+
 struct ledger {
 	struct spool *spool;            /* borrowed */
 	const struct config *config;    /* borrowed; its contents may be replaced */
@@ -18,23 +20,28 @@ struct ledger {
 	struct ids dropped;             /* removed, not yet durable */
 	size_t dropped_room;
 	double settle_at;               /* monotonic seconds; 0: nothing to settle */
+	char reports[LEDGER_REPORTS][ENVELOPE_ID_LEN + 1];      /* the last that have left */
+	unsigned reports_at;
 };
 
 void ledger_free(struct ledger *l);
 
+#define LEDGER_PAUSE 60         /* seconds until a disk that would not is asked again */
+
 /* Tells the sender of those who will never get it, and puts the letter where it
  * now belongs: away, to failed/, or, if there is something worth writing, back
- * with its fate.  When the disk will not, the letter waits in the agenda: what
- * was not written down is done again, and that is a duplicate, never a loss. */
-void ledger_record(struct ledger *l, struct letter *letter, bool worth_writing);
-/* Is there something of an earlier death to be put right: everybody answered, or
- * somebody not told? */
-bool ledger_is_owed(const struct letter *letter);
+ * with its fate.  False when the disk will not: the letter, by now the only place
+ * where that is known, is then to be recorded again.  more: others of its
+ * recipients are asked at once, and the sender is told of all together. */
+bool ledger_record(struct ledger *l, struct letter *letter, bool worth_writing, bool more);
+/* Is there something of an earlier death to be put right: everybody answered, or,
+ * unless more of them are asked just now, somebody not told? */
+bool ledger_is_owed(const struct letter *letter, bool more);
 /* Too old: whoever still waits will never get it.  doing: why nothing was tried
- * lately, or "". */
-void ledger_give_up(struct ledger *l, struct letter *letter, const char *doing);
+ * lately, or "".  As ledger_record, and so is ledger_hold. */
+bool ledger_give_up(struct ledger *l, struct letter *letter, const char *doing);
 /* Waits for a person. */
-void ledger_hold(struct ledger *l, struct letter *letter, const char *reason);
+bool ledger_hold(struct ledger *l, struct letter *letter, const char *reason);
 /* Makes removals durable; they are gathered until settle_at. */
 void ledger_settle(struct ledger *l);
 

@@ -22,7 +22,10 @@ struct report {
 	long offset;                    /* seconds east of UTC */
 };
 
-/* Appends the whole text of the report, canonical (LF). */
+#define REPORT_NAMED_MAX 1000   /* recipients: more would make a notice that no server takes */
+
+/* Appends the whole text of the report, canonical (LF).  Of a message that may go
+ * by REQUIRETLS only it tells no addresses and no words of the server. */
 void report_write(const struct report *r, struct buf *out);
 
 #endif

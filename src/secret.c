@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "codec.h"
 #include "file.h"
+#include "person.h"
 
 #define STATUS "4.3.5"          /* RFC 3463 section 3.4: system incorrectly configured */
 
@@ -42,12 +43,14 @@ masked(const char *s)
 static struct name
 login_of(uid_t uid)
 {
-	struct passwd *pw = getpwuid(uid);
+	struct person p;
 	struct name n;
 
-	if (pw != NULL)
-		return masked(pw->pw_name);
-	snprintf(n.p, sizeof n.p, "%lu", (unsigned long)uid);
+	if (person_by_uid(uid, &p))
+		n = masked(p.login);
+	else
+		snprintf(n.p, sizeof n.p, "%lu", (unsigned long)uid);
+	person_free(&p);
 	return n;
 }
 
@@ -332,27 +335,18 @@ drain(struct command *c, struct buf *secret, struct why *why)
 	return DONE;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Waits for the command itself, not for the end of its output: a daemon that it
  * leaves behind may hold that open for days. */
 static enum outcome
 listen_to(struct command *c, unsigned seconds, struct buf *secret, struct why *why)
 {
-	int64_t end = now_ms() + (int64_t)seconds * 1000;
+	double end = clock_now() + seconds;
 	enum outcome o;
 
 	for (;;) {
 		struct pollfd fds[2] = { { .fd = c->out, .events = POLLIN },
 			{ .fd = c->exited, .events = POLLIN } };
-		int64_t left = end - now_ms();
+		int64_t left = (int64_t)((end - clock_now()) * 1000);
 		pid_t pid;
 
 		if (left <= 0)

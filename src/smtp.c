@@ -26,6 +26,7 @@ enum {
 /* The command line limit without extensions (RFC 5321 4.5.3.1.4), CRLF included:
  * an initial response must fit into it (RFC 4954 section 4). */
 #define COMMAND_MAX 512
+#define DSN_ROOM 500            /* what RCPT may have more with DSN (RFC 3461 section 4) */
 
 #define CHUNK 65536             /* octets of text at a time */
 
@@ -81,6 +82,12 @@ note_offer(struct offers *offers, struct str line)
 		offers->pipelining = true;
 	} else if (str_caseis(word, "8BITMIME")) {
 		offers->eight_bit = true;
+	} else if (str_caseis(word, "DSN")) {
+		offers->dsn = true;
+	} else if (str_caseis(word, "SMTPUTF8")) {
+		offers->smtputf8 = true;
+	} else if (str_caseis(word, "REQUIRETLS")) {
+		offers->requiretls = true;
 	} else if (str_caseis(word, "SIZE")) {
 		offers->size = true;
 		/* 0, nothing and nonsense all mean: no limit told. */
@@ -144,7 +151,8 @@ respond(struct smtp *s, const char *before, struct str response)
 	buf_adds(&line, before);
 	codec_base64(&line, response);
 	buf_add(&line, "\r\n", 2);
-	conn_put(s->conn, buf_str(&line));
+	conn_put_unseen(s->conn, buf_str(&line));
+	conn_note(s->conn, ">>> %s[hidden]", before);
 	buf_wipe(&line);
 }
 
@@ -266,35 +274,161 @@ answer_all(struct smtp_message *m, const bool *accepted, enum outcome o, const s
 	}
 }
 
+static bool
+is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.p[i] > 0x7f)
+			return false;
+	return true;
+}
+
+/* Can it be said to this server?  What is neither ASCII nor UTF-8 to none (RFC 6531
+ * section 3.3). */
+static bool
+is_sayable(const struct smtp *s, const char *address)
+{
+	struct str rest = str_of(address);
+	uint32_t point;
+	size_t n;
+
+	if (!s->offers.smtputf8 || is_ascii(rest))
+		return is_ascii(rest);
+	for (; rest.len > 0; rest = str_from(rest.p + n, rest.len - n))
+		if ((n = codec_utf8(rest, &point)) == 0)
+			return false;
+	return true;
+}
+
+/* Looks for an octet over 127 up to the empty line; true when one of the two is
+ * found.  *last: the octet before s. */
+static bool
+scan_header(struct str s, char *last, bool *found)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		*found = (unsigned char)s.p[i] > 0x7f;
+		if (*found || (s.p[i] == '\n' && *last == '\n'))
+			return true;
+		*last = s.p[i];
+	}
+	return false;
+}
+
+/* Is its header not ASCII?  What cannot be read of it is seen when it is sent. */
+static bool
+has_8bit_header(const struct smtp_message *m)
+{
+	uint64_t at = m->head_len;
+	char chunk[4096], last = '\n';
+	bool found = false, over = scan_header(m->head, &last, &found);
+	size_t n;
+
+	while (!over && at < m->text_len) {
+		uint64_t left = m->text_len - at;
+
+		if (file_read_at(m->fd, chunk, left < sizeof chunk ? (size_t)left : sizeof chunk,
+		    m->text_at + (off_t)at, &n) < 0 || n == 0)
+			break;
+		over = scan_header(str_from(chunk, n), &last, &found);
+		at += n;
+	}
+	return found;
+}
+
+/* An address that is not ASCII may only be said with it (RFC 6531 section 3.4);
+ * a wish for it is about the header, and is granted where it can be. */
+static bool
+wants_smtputf8(const struct smtp_message *m)
+{
+	bool wanted = m->wishes.smtputf8 || !is_ascii(str_of(m->from));
+
+	for (size_t i = 0; i < m->n && !wanted; i++)
+		wanted = !is_ascii(str_of(m->to[i].address));
+	return wanted;
+}
+
 static void
 put_mail(struct smtp *s, const struct smtp_message *m)
 {
+	const struct wishes *w = &m->wishes;
+
 	conn_putf(s->conn, "MAIL FROM:<%s>", m->from);
 	if (s->offers.size)
 		conn_putf(s->conn, " SIZE=%llu", (unsigned long long)m->size);
 	if (m->eight_bit && s->offers.eight_bit)
 		conn_put(s->conn, STR(" BODY=8BITMIME"));
+	if (s->offers.smtputf8 && wants_smtputf8(m))
+		conn_put(s->conn, STR(" SMTPUTF8"));
+	if (w->requiretls)
+		conn_put(s->conn, STR(" REQUIRETLS"));
+	if (s->offers.dsn && w->ret != DSN_RETURN_UNSAID)
+		conn_putf(s->conn, " RET=%s", dsn_return_word(w->ret));
+	if (s->offers.dsn && w->envid != NULL)
+		conn_putf(s->conn, " ENVID=%s", w->envid);
 	conn_put(s->conn, STR("\r\n"));
 }
 
 static void
 put_rcpt(struct smtp *s, const struct smtp_message *m, size_t i)
 {
-	conn_putf(s->conn, "RCPT TO:<%s>\r\n", m->to[i]);
+	const struct recipient *r = &m->to[i];
+	struct buf line = { 0 };
+
+	buf_addf(&line, "RCPT TO:<%s>", r->address);
+	if (s->offers.dsn && r->notify != 0) {
+		buf_adds(&line, " NOTIFY=");
+		dsn_put_notify(&line, r->notify);
+	}
+	/* It only explains; a line too long for it must not cost the recipient. */
+	if (s->offers.dsn && r->orcpt != NULL &&
+	    line.len + strlen(r->orcpt) + strlen(" ORCPT=\r\n") <= COMMAND_MAX + DSN_ROOM)
+		buf_addf(&line, " ORCPT=%s", r->orcpt);
+	buf_adds(&line, "\r\n");
+	conn_put(s->conn, buf_str(&line));
+	buf_free(&line);
+}
+
+/* Parameters that a message can do without: did we say one?  Not so SMTPUTF8 and
+ * REQUIRETLS. */
+static bool
+has_spare(const struct smtp *s, const struct smtp_message *m)
+{
+	const struct wishes *w = &m->wishes;
+
+	return s->offers.size || (m->eight_bit && s->offers.eight_bit) ||
+	    (s->offers.dsn && (w->ret != DSN_RETURN_UNSAID || w->envid != NULL));
+}
+
+static bool
+has_spare_for(const struct smtp *s, const struct recipient *r)
+{
+	return s->offers.dsn && (r->notify != 0 || r->orcpt != NULL);
+}
+
+/* Is it about a parameter: 555 (RFC 5321 section 4.1.1.11), or what servers from
+ * before it say, told by the status code from all else that these may mean? */
+static bool
+spurns(int code, const char *status)
+{
+	return code == 555 || ((code == 501 || code == 504) && strcmp(status, "5.5.4") == 0);
 }
 
 /* The answer to one RCPT.  LATER only when the dialogue has ended. */
 static enum outcome
 hear_rcpt(struct smtp *s, struct smtp_message *m, size_t i, bool *accepted, struct why *why)
 {
-	struct str said[] = { str_of(m->to[i]), str_of(m->from) };
+	struct str said[] = { str_of(m->to[i].address), str_of(m->from), str_of(m->to[i].orcpt),
+		str_of(m->wishes.envid) };
 	enum outcome o = hear(s, WAIT_RCPT, why);
 
 	if (o != DONE)
 		return o;
 	accepted[i] = reply_class(&s->reply) == 2;
-	if (!accepted[i])
-		m->outcome[i] = verdict_of(PHASE_RCPT, &s->reply, said, 2, &m->why[i]);
+	if (accepted[i])
+		return DONE;
+	m->outcome[i] = verdict_of(PHASE_RCPT, &s->reply, said, 4, &m->why[i]);
+	if (has_spare_for(s, &m->to[i]) && spurns(s->reply.code, s->reply.status))
+		s->spurned = true;
 	return DONE;
 }
 
@@ -308,17 +442,22 @@ count_accepted(const bool *accepted, size_t n)
 	return count;
 }
 
-/* A negative answer about the whole message, which may name any of its addresses. */
+/* A negative answer about the whole message, which may name any of its addresses,
+ * and whatever else the caller chose of what we said. */
 static enum outcome
 judge(const struct smtp *s, enum phase phase, const struct smtp_message *m, struct why *why)
 {
-	struct str *said = mem_grow(NULL, m->n + 1, sizeof *said);
+	struct str *said = mem_grow(NULL, 2 * m->n + 2, sizeof *said);
+	size_t n = 0;
 	enum outcome o;
 
-	for (size_t i = 0; i < m->n; i++)
-		said[i] = str_of(m->to[i]);
-	said[m->n] = str_of(m->from);
-	o = verdict_of(phase, &s->reply, said, m->n + 1, why);
+	for (size_t i = 0; i < m->n; i++) {
+		said[n++] = str_of(m->to[i].address);
+		said[n++] = str_of(m->to[i].orcpt);
+	}
+	said[n++] = str_of(m->from);
+	said[n++] = str_of(m->wishes.envid);
+	o = verdict_of(phase, &s->reply, said, n, why);
 	free(said);
 	return o;
 }
@@ -377,16 +516,19 @@ hear_data(struct smtp *s, struct smtp_message *m, bool *accepted, bool *asked, s
 static enum outcome
 hear_mail(struct smtp *s, struct smtp_message *m, bool *refused, struct why *why)
 {
-	struct str from = str_of(m->from);
+	struct str said[] = { str_of(m->from), str_of(m->wishes.envid) };
 	enum outcome o = hear(s, WAIT_MAIL, why);
 
 	if (o != DONE)
 		return o;
 	*refused = reply_class(&s->reply) != 2;
-	if (*refused)
-		answer_all(m, NULL, verdict_of(PHASE_MAIL, &s->reply, &from, 1, why), why);
-	else
+	if (!*refused) {
 		s->fresh = false;
+		return DONE;
+	}
+	answer_all(m, NULL, verdict_of(PHASE_MAIL, &s->reply, said, 2, why), why);
+	if (has_spare(s, m) && spurns(s->reply.code, s->reply.status))
+		s->spurned = true;
 	return DONE;
 }
 
@@ -430,6 +572,27 @@ broken:
 	return DONE;
 }
 
+/* Text as the door wants it, a chunk at a time: what is written goes while the
+ * next piece is read; the last piece stays for the final dot, so that a small
+ * message is one write. */
+static enum outcome
+put_text(struct smtp *s, struct adapt *adapt, struct str text, struct buf *wire, struct why *why)
+{
+	enum outcome o;
+
+	while (text.len > 0) {
+		size_t n = text.len < CHUNK ? text.len : CHUNK;
+
+		if ((o = conn_flush(s->conn, WAIT_BLOCK, why)) != DONE)
+			return o;
+		buf_clear(wire);
+		adapt_feed(adapt, str_from(text.p, n), wire);
+		conn_put_unseen(s->conn, buf_str(wire));
+		text = str_from(text.p + n, text.len - n);
+	}
+	return DONE;
+}
+
 /* The text up to, but not including, what the final dot goes out with. */
 static enum outcome
 send_text(struct smtp *s, struct smtp_message *m, struct why *why)
@@ -437,26 +600,25 @@ send_text(struct smtp *s, struct smtp_message *m, struct why *why)
 	struct adapt adapt = { 0 };
 	struct buf wire = { 0 };
 	char *chunk = mem_alloc(CHUNK);
-	uint64_t left = m->text_len;
+	uint64_t left = m->text_len, head = m->head_len;
 	off_t at = m->text_at;
 	uint32_t crc = 0;
 	enum outcome o = DONE;
-	size_t n;
+	size_t n, skip;
 
+	if (head > 0 && (o = put_text(s, &adapt, m->head, &wire, why)) != DONE)
+		goto out;
 	while (left > 0) {
 		if (file_read_at(m->fd, chunk, left < CHUNK ? (size_t)left : CHUNK, at, &n) < 0 || n == 0) {
 			m->damaged = true;
 			m->damage = "its text cannot be read to the end";
 			break;
 		}
-		/* What is written goes while the next piece is read; the last piece stays
-		 * for the final dot, so that a small message is one write. */
-		if ((o = conn_flush(s->conn, WAIT_BLOCK, why)) != DONE)
-			goto out;
 		crc = codec_crc32c(crc, chunk, n);
-		buf_clear(&wire);
-		adapt_feed(&adapt, str_from(chunk, n), &wire);
-		conn_put(s->conn, buf_str(&wire));
+		skip = head < n ? (size_t)head : n;
+		if ((o = put_text(s, &adapt, str_from(chunk + skip, n - skip), &wire, why)) != DONE)
+			goto out;
+		head -= skip;
 		left -= n;
 		at += (off_t)n;
 	}
@@ -469,7 +631,8 @@ send_text(struct smtp *s, struct smtp_message *m, struct why *why)
 	} else {
 		buf_clear(&wire);
 		adapt_end(&adapt, &wire);
-		conn_put(s->conn, buf_str(&wire));
+		conn_put_unseen(s->conn, buf_str(&wire));
+		conn_note(s->conn, ">>> [%llu octets of text]", (unsigned long long)m->size);
 	}
 out:
 	free(chunk);
@@ -585,8 +748,39 @@ is_too_large(const struct smtp *s, struct smtp_message *m)
 	return true;
 }
 
-void
-smtp_send(struct smtp *s, struct smtp_message *m)
+/* Why an address that is not ASCII cannot be said: 5.6.7 (RFC 6531 section 3.5). */
+static enum outcome
+unsayable(const struct smtp *s, enum scope scope, const char *whose, struct why *why)
+{
+	return never(why, scope, "5.6.7", "%s address is not ASCII, and %s", whose,
+	    s->offers.smtputf8 ? "not UTF-8 either" : "the server does not offer SMTPUTF8");
+}
+
+/* What this server cannot do as the message needs it: everybody's answer. */
+static bool
+is_impossible(const struct smtp *s, struct smtp_message *m)
+{
+	struct why why;
+
+	if (m->wishes.requiretls && s->conn->tls == NULL)
+		never(&why, SCOPE_MESSAGE, "5.7.30", "the message may go by REQUIRETLS only, and this "
+		    "connection is not encrypted; set `tls` for the account");
+	else if (m->wishes.requiretls && !s->offers.requiretls)
+		never(&why, SCOPE_MESSAGE, "5.7.30", "the message may go by REQUIRETLS only, and the "
+		    "server does not offer it");
+	else if (!is_sayable(s, m->from))
+		unsayable(s, SCOPE_MESSAGE, "the sender's", &why);
+	else if (m->wishes.smtputf8 && !s->offers.smtputf8 && has_8bit_header(m))
+		never(&why, SCOPE_MESSAGE, "5.6.7", "the header is not ASCII, and the server does not "
+		    "offer SMTPUTF8");
+	else
+		return is_too_large(s, m);
+	answer_all(m, NULL, NEVER, &why);
+	return true;
+}
+
+static void
+send_to_all(struct smtp *s, struct smtp_message *m)
 {
 	bool *accepted = mem_grow(NULL, m->n, sizeof *accepted);
 	bool asked = false;
@@ -596,7 +790,7 @@ smtp_send(struct smtp *s, struct smtp_message *m)
 	memset(accepted, 0, m->n * sizeof *accepted);
 	later(&why, SCOPE_SERVER, "", "the connection ended before this recipient's turn");
 	answer_all(m, NULL, LATER, &why);
-	if (is_too_large(s, m))
+	if (is_impossible(s, m))
 		goto out;
 	if ((o = start_afresh(s, &why)) == DONE)
 		o = converse(s, m, accepted, &asked, &why);
@@ -619,4 +813,72 @@ smtp_send(struct smtp *s, struct smtp_message *m)
 	}
 out:
 	free(accepted);
+}
+
+/* Sends to some of them only. */
+static void
+send_to_some(struct smtp *s, struct smtp_message *m, const bool *chosen)
+{
+	struct smtp_message part = *m;
+	struct recipient *to = mem_grow(NULL, m->n, sizeof *to);
+	size_t *places = mem_grow(NULL, m->n, sizeof *places);
+
+	part.n = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		if (!chosen[i])
+			continue;
+		to[part.n] = m->to[i];
+		places[part.n++] = i;
+	}
+	if (part.n == 0)
+		goto out;
+	part.to = to;
+	part.outcome = mem_alloc(part.n * sizeof *part.outcome);
+	part.why = mem_alloc(part.n * sizeof *part.why);
+	send_to_all(s, &part);
+	for (size_t i = 0; i < part.n; i++) {
+		m->outcome[places[i]] = part.outcome[i];
+		m->why[places[i]] = part.why[i];
+	}
+	m->damaged = part.damaged;
+	m->damage = part.damage;
+	free(part.outcome);
+	free(part.why);
+out:
+	free(to);
+	free(places);
+}
+
+/* Once, and without all that can be spared: which of it was meant, no two servers
+ * say alike.  Others may have the message by now, and that is not yet written down:
+ * should we die before it is, they get it twice.  That is better than a bounce for
+ * those who can be reached. */
+static void
+send_without_spare(struct smtp *s, struct smtp_message *m, bool *chosen)
+{
+	s->offers.size = s->offers.eight_bit = s->offers.dsn = false;
+	for (size_t i = 0; i < m->n; i++)
+		chosen[i] = spurns(m->why[i].code, m->why[i].status);
+	send_to_some(s, m, chosen);
+}
+
+void
+smtp_send(struct smtp *s, struct smtp_message *m)
+{
+	bool *chosen = mem_grow(NULL, m->n, sizeof *chosen), all = true;
+
+	s->spurned = false;
+	for (size_t i = 0; i < m->n; i++) {
+		chosen[i] = is_sayable(s, m->to[i].address);
+		all = all && chosen[i];
+		if (!chosen[i])
+			m->outcome[i] = unsayable(s, SCOPE_RECIPIENT, "the", &m->why[i]);
+	}
+	if (all)
+		send_to_all(s, m);
+	else
+		send_to_some(s, m, chosen);
+	if (s->spurned && !s->lost)
+		send_without_spare(s, m, chosen);
+	free(chosen);
 }

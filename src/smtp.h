@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "conn.h"
+#include "envelope.h"
 #include "outcome.h"
 #include "reply.h"
 
@@ -20,6 +21,9 @@ struct offers {
 	bool starttls;
 	bool pipelining;
 	bool eight_bit;         /* 8BITMIME, RFC 6152 */
+	bool dsn;               /* RFC 3461 */
+	bool smtputf8;          /* RFC 6531 */
+	bool requiretls;        /* RFC 8689 */
 	bool size;              /* SIZE, RFC 1870 */
 	uint64_t size_max;      /* 0: no limit told */
 	struct buf auth;        /* mechanisms, separated by spaces */
@@ -31,6 +35,7 @@ struct smtp {
 	struct reply reply;
 	const char *helo;       /* our name or address literal; borrowed */
 	bool fresh;             /* no RSET is needed before the next MAIL */
+	bool spurned;           /* a parameter was refused that the EHLO had offered */
 	bool lost;              /* the dialogue is over: nothing more can be sent */
 };
 void smtp_free(struct smtp *s);
@@ -49,9 +54,13 @@ enum outcome smtp_auth(struct smtp *s, const char *wanted, struct str user, stru
 /* One message for some recipients. */
 struct smtp_message {
 	const char *from;       /* "" is the null sender */
-	const char *const *to;
+	const struct recipient *to;
 	size_t n;
+	struct wishes wishes;   /* what is offered of them is asked for; REQUIRETLS that is
+	                         * not is a failure (RFC 8689 section 4.2.1) */
 	uint64_t size;          /* octets on the wire, dots not stuffed */
+	struct str head;        /* sent in place of the first head_len octets of the text, */
+	uint64_t head_len;      /* where that is not 0; the text counts these as before */
 	bool eight_bit;
 	int fd;                 /* the text at rest, from text_at, text_len octets, */
 	off_t text_at;          /* whose CRC-32C is text_crc */
@@ -68,7 +77,9 @@ struct smtp_message {
 	const char *damage;     /* and what is wrong with it */
 };
 
-/* After this every outcome stands.  s->lost tells whether another may follow. */
+/* After this every outcome stands.  s->lost tells whether another may follow.
+ * Whoever is refused for a parameter that the server had offered and that can be
+ * spared (SIZE, BODY, DSN) is asked for once more without, and the offer forgotten. */
 void smtp_send(struct smtp *s, struct smtp_message *m);
 
 /* QUIT; a few seconds' patience for the answer, whatever it is. */

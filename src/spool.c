@@ -625,6 +625,30 @@ spool_settle(struct spool *s, char (*ids)[ENVELOPE_ID_LEN + 1], size_t n, struct
 	return DONE;
 }
 
+/* By way of another name: a message that is unlinked under its own has left, to
+ * everybody, and one that is renamed has not.  Whoever watches the directory can
+ * tell the two apart by that alone. */
+enum outcome
+spool_remove(struct spool *s, const char *id, struct why *why)
+{
+	char gone[ENVELOPE_ID_LEN + 8], ids[1][ENVELOPE_ID_LEN + 1];
+
+	snprintf(gone, sizeof gone, "%s.gone", id);
+	if (renameat(s->queue, id, s->queue, gone) < 0 ||
+	    (unlinkat(s->queue, gone, 0) < 0 && errno != ENOENT))
+		return disk_trouble(why, s->path, "remove a message");
+	snprintf(ids[0], sizeof ids[0], "%s", id);
+	return spool_settle(s, ids, 1, why);
+}
+
+static bool
+is_there(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 enum outcome
 spool_fail(struct spool *s, const char *id, const struct fate *f, struct why *why)
 {
@@ -638,9 +662,10 @@ spool_fail(struct spool *s, const char *id, const struct fate *f, struct why *wh
 		goto out;
 	/* A fate of an earlier failure is older than this one. */
 	unlinkat(failed, fate.p, 0);
+	/* Asked again after half of it, the message may be there already. */
 	if (linkat(s->queue, fate.p, failed, fate.p, 0) < 0 || file_sync(failed) < 0 ||
-	    renameat(s->queue, id, failed, id) < 0 || file_sync(failed) < 0 ||
-	    file_sync(s->queue) < 0)
+	    (renameat(s->queue, id, failed, id) < 0 && !is_there(failed, id)) ||
+	    file_sync(failed) < 0 || file_sync(s->queue) < 0)
 		o = disk_trouble(why, s->path, "move a message to failed/");
 	else
 		unlinkat(s->queue, fate.p, 0);
@@ -709,7 +734,7 @@ is_half(int dir, const char *name)
 	return s.len > 4 && str_is(str_from(s.p + s.len - 4, 4), ".new") && is_old(dir, name);
 }
 
-/* That, or "<id>.fate" without "<id>" beside it. */
+/* That, what somebody was about to remove, or "<id>.fate" without "<id>" beside it. */
 static bool
 is_litter(int dir, const char *name)
 {
@@ -717,7 +742,8 @@ is_litter(int dir, const char *name)
 	char id[ENVELOPE_ID_LEN + 1], failed[ENVELOPE_ID_LEN + 16];
 	struct stat st;
 
-	if (is_half(dir, name))
+	if (is_half(dir, name) || (s.len == ENVELOPE_ID_LEN + 5 &&
+	    str_is(str_from(s.p + ENVELOPE_ID_LEN, 5), ".gone")))
 		return true;
 	if (s.len != ENVELOPE_ID_LEN + 5 || !str_is(str_from(s.p + ENVELOPE_ID_LEN, 5), ".fate"))
 		return false;
@@ -797,19 +823,33 @@ spool_is_gone(const struct spool *s)
 }
 
 static int
-open_lock(const struct spool *s)
+open_lock(const struct spool *s, const char *name)
 {
-	return openat(s->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return openat(s->dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 int
 spool_lock_runner(const struct spool *s)
 {
 	struct flock name = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open_lock(s), saved;
+	int fd = open_lock(s, "lock"), saved;
 
 	/* The second kind of lock locks nothing more, but tells whose the first is. */
 	if (fd >= 0 && (file_lock(fd) < 0 || fcntl(fd, F_SETLK, &name) < 0)) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+int
+spool_lock_next(const struct spool *s)
+{
+	int fd = open_lock(s, "next"), saved;
+
+	if (fd >= 0 && file_lock(fd) < 0) {
 		saved = errno;
 		close(fd);
 		errno = saved;
@@ -822,7 +862,7 @@ pid_t
 spool_runner_pid(const struct spool *s)
 {
 	struct flock name = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open_lock(s);
+	int fd = open_lock(s, "lock");
 	pid_t pid = 0;
 
 	if (fd < 0)

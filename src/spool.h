@@ -110,6 +110,8 @@ enum outcome spool_drop(struct spool *s, const char *id, struct why *why);
 /* Makes all drops durable, then removes the .fate files of ids (n names). */
 enum outcome spool_settle(struct spool *s, char (*ids)[ENVELOPE_ID_LEN + 1], size_t n,
     struct why *why);
+/* Taken out by a person, and not sent. */
+enum outcome spool_remove(struct spool *s, const char *id, struct why *why);
 /* Given up: message and fate go to failed/, in an order that loses neither. */
 enum outcome spool_fail(struct spool *s, const char *id, const struct fate *f, struct why *why);
 /* And back, with a fate renewed. */
@@ -140,7 +142,9 @@ bool spool_is_gone(const struct spool *s);
 /* The runner's lock: an open descriptor that holds it, or -1 (EWOULDBLOCK: there
  * is a runner). */
 int spool_lock_runner(const struct spool *s);
-/* The process that holds it, or 0. */
+/* The same of the one runner that waits for that lock. */
+int spool_lock_next(const struct spool *s);
+/* The process that holds the first, or 0. */
 pid_t spool_runner_pid(const struct spool *s);
 /* The queue's log, for appending; over a megabyte it is put aside as log.old. */
 int spool_open_log(const struct spool *s);

@@ -17,6 +17,7 @@
 #include "health.h"
 #include "log.h"
 #include "spool.h"
+#include "steer.h"
 #include "wake.h"
 
 struct desk {
@@ -34,29 +35,6 @@ do_queue(struct desk *d, struct why *why)
 	if (d->args[0] != NULL)
 		return refuse(why, EX_USAGE, "queue takes no message; one is shown by: subpost show ID");
 	return mailq_print(&d->spool, &d->config, d->json, stdout, why);
-}
-
-/* Finds a message by id wherever it is, locked if it is to be changed. */
-static enum outcome
-find(struct desk *d, const char *id, bool change, struct letter *l, enum spool_place *place,
-    struct why *why)
-{
-	enum outcome o;
-
-	if (!envelope_is_id(str_of(id)))
-		return refuse(why, EX_USAGE, "that is no id: it has %d letters and digits, see: "
-		    "subpost queue", ENVELOPE_ID_LEN);
-	*place = SPOOL_QUEUE;
-	o = spool_read(&d->spool, *place, id, l, why);
-	if (o != DONE && why->exit == EX_NOINPUT) {
-		*place = SPOOL_FAILED;
-		o = spool_read(&d->spool, *place, id, l, why);
-	}
-	if (o == DONE && change && !spool_lock(l))
-		return refuse(why, EX_TEMPFAIL, "%s is being sent just now; try again in a moment", id);
-	if (o == DONE && change)
-		o = spool_read_again(&d->spool, *place, id, l, why);
-	return o;
 }
 
 static void
@@ -79,6 +57,35 @@ print_time(const char *label, time_t when)
 	buf_free(&stamp);
 }
 
+/* Only what was wished: most senders wish nothing. */
+static void
+print_wishes(const struct wishes *w)
+{
+	if (w->ret != DSN_RETURN_UNSAID)
+		printf("%-10s %s\n", "ret", dsn_return_word(w->ret));
+	if (w->envid != NULL)
+		print_masked("envid", w->envid);
+	if (w->body != DSN_BODY_UNSAID)
+		printf("%-10s %s\n", "body", dsn_body_word(w->body));
+	if (w->smtputf8)
+		printf("%-10s %s\n", "smtputf8", "yes");
+	if (w->requiretls)
+		printf("%-10s %s\n", "requiretls", "yes");
+}
+
+static void
+print_recipients_wishes(const struct recipient *r)
+{
+	struct buf words = { 0 };
+
+	dsn_put_notify(&words, r->notify);
+	if (words.len > 0)
+		print_masked("notify", buf_c(&words));
+	if (r->orcpt != NULL)
+		print_masked("orcpt", r->orcpt);
+	buf_free(&words);
+}
+
 static void
 print_recipients(const struct letter *l)
 {
@@ -88,7 +95,8 @@ print_recipients(const struct letter *l)
 		const struct fate_recipient *r = &l->fate.to[i];
 		struct buf shown = { 0 };
 
-		print_masked("to", l->envelope.to[i]);
+		print_masked("to", l->envelope.to[i].address);
+		print_recipients_wishes(&l->envelope.to[i]);
 		codec_mask(&shown, str_of(r->text));
 		printf("%-10s %s%s%s\n", "", words[r->outcome], shown.len > 0 ? ": " : "",
 		    buf_c(&shown));
@@ -132,7 +140,7 @@ do_show(struct desk *d, struct why *why)
 
 	if (d->args[0] == NULL || d->args[1] != NULL)
 		return refuse(why, EX_USAGE, "show one message: subpost show ID");
-	o = find(d, d->args[0], false, &l, &place, why);
+	o = steer_find(&d->spool, d->args[0], false, &l, &place, why);
 	if (o == DONE) {
 		printf("%-10s %s\n", "id", d->args[0]);
 		printf("%-10s %s\n", "place", place == SPOOL_FAILED ? "failed/: given up" : "queue/");
@@ -145,6 +153,7 @@ do_show(struct desk *d, struct why *why)
 			printf("%-10s %lu\n", "uid", (unsigned long)l.envelope.uid);
 			printf("%-10s %llu octets\n", "size", (unsigned long long)stamp_text_len(&l.stamp));
 			print_masked("from", l.envelope.from[0] != '\0' ? l.envelope.from : "<>");
+			print_wishes(&l.envelope.wishes);
 			print_recipients(&l);
 			printf("%-10s %u\n", "tries", l.fate.tries);
 			if (l.fate.next > time(NULL))
@@ -162,64 +171,16 @@ do_show(struct desk *d, struct why *why)
 /* ---- retry, delete -------------------------------------------------------------------- */
 
 static enum outcome
-retry_one(struct desk *d, const char *id, struct why *why)
-{
-	struct letter l = LETTER_INIT;
-	enum spool_place place;
-	enum outcome o = find(d, id, true, &l, &place, why);
-
-	if (o == DONE && l.damaged) {
-		char reason[200];
-
-		snprintf(reason, sizeof reason, "%.199s", why->text);
-		o = refuse(why, EX_DATAERR, "%s stays held: %s; mend or remove it by hand in %s", id,
-		    reason, d->spool.path);
-	} else if (o == DONE) {
-		fate_renew(&l.fate, time(NULL));
-		o = place == SPOOL_FAILED ? spool_revive(&d->spool, id, &l.fate, why) :
-		    spool_set_fate(&d->spool, id, &l.fate, why);
-	}
-	spool_letter_free(&l);
-	return o;
-}
-
-/* Everything that waits; what is damaged, or being sent just now, needs nothing. */
-static enum outcome
-retry_all(struct desk *d, struct why *why)
-{
-	struct ids ids;
-	enum outcome o = spool_list(&d->spool, SPOOL_QUEUE, &ids, why);
-
-	for (size_t i = 0; o == DONE && i < ids.n; i++) {
-		struct letter l = LETTER_INIT;
-
-		/* Without a fate nothing keeps it back but the account's back-off. */
-		if (spool_read(&d->spool, SPOOL_QUEUE, ids.v[i], &l, why) == DONE && !l.damaged &&
-		    (l.fate.next != 0 || l.fate.held) && spool_lock(&l) &&
-		    spool_read_again(&d->spool, SPOOL_QUEUE, ids.v[i], &l, why) == DONE && !l.damaged) {
-			/* Whoever was refused, and told of, stays so: that is for retry ID. */
-			l.fate.next = 0;
-			l.fate.held = false;
-			l.fate.hold_reason[0] = '\0';
-			l.fate.renewed = time(NULL);
-			o = spool_set_fate(&d->spool, ids.v[i], &l.fate, why);
-		}
-		spool_letter_free(&l);
-	}
-	spool_ids_free(&ids);
-	return o;
-}
-
-static enum outcome
 do_retry(struct desk *d, struct why *why)
 {
 	bool all = d->args[0] == NULL || strcmp(d->args[0], "all") == 0;
 	enum outcome o = DONE;
+	size_t waiting;
 
 	if (all)
-		o = retry_all(d, why);
+		o = steer_retry_all(&d->spool, true, &waiting, why);
 	for (char **id = d->args; o == DONE && !all && *id != NULL; id++)
-		o = retry_one(d, *id, why);
+		o = steer_retry(&d->spool, *id, why);
 	if (o == DONE)
 		o = wake_runner(&d->spool, STR("retry"), true, why);
 	return o;
@@ -228,20 +189,14 @@ do_retry(struct desk *d, struct why *why)
 static enum outcome
 delete_one(struct desk *d, const char *id, struct why *why)
 {
-	char ids[1][ENVELOPE_ID_LEN + 1];
 	struct buf words = { 0 };
 	struct letter l = LETTER_INIT;
 	enum spool_place place;
-	enum outcome o = find(d, id, true, &l, &place, why);
+	enum outcome o = steer_find(&d->spool, id, true, &l, &place, why);
 
-	if (o == DONE && place == SPOOL_FAILED) {
-		o = spool_forget(&d->spool, id, why);
-	} else if (o == DONE) {
-		memcpy(ids[0], id, sizeof ids[0]);
-		o = spool_drop(&d->spool, id, why);
-		if (o == DONE)
-			o = spool_settle(&d->spool, ids, 1, why);
-	}
+	if (o == DONE)
+		o = place == SPOOL_FAILED ? spool_forget(&d->spool, id, why) :
+		    spool_remove(&d->spool, id, why);
 	if (o == DONE) {
 		log_event(LOG_NOTICE, "deleted", "id", id, "from",
 		    l.envelope.from != NULL && l.envelope.from[0] == '\0' ? "<>" : l.envelope.from, NULL);

@@ -729,12 +729,6 @@ tls_write(struct tls *t, const void *p, size_t size, short *wants)
 	return n;
 }
 
-size_t
-tls_pending(const struct tls *t)
-{
-	return gnutls_record_check_pending(t->session);
-}
-
 const char *
 tls_error(const struct tls *t)
 {

@@ -40,8 +40,6 @@ enum outcome tls_handshake(struct tls *t, int fd, short *wants, struct why *why)
  * and half way out. */
 ssize_t tls_read(struct tls *t, void *p, size_t size, short *wants, bool *clean);
 ssize_t tls_write(struct tls *t, const void *p, size_t size, short *wants);
-/* Octets that were decrypted and not yet read. */
-size_t tls_pending(const struct tls *t);
 /* "" while nothing has failed; masked. */
 const char *tls_error(const struct tls *t);
 /* "TLS 1.3, AES-256-GCM", for people; nothing before the handshake. */

@@ -58,6 +58,9 @@ static const struct row rows[] = {
 	{ TRANSACTION, 454, NULL, "daily message quota", LATER, SCOPE_ACCOUNT, NULL },
 	{ TRANSACTION, 530, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
 	{ TRANSACTION, 5, "5.7.57", NULL, LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
+	/* Two meanings of one number; the registered one is REQUIRETLS (RFC 8689 section 8). */
+	{ RCPT, 5, "5.7.30", "requiretls", NEVER, SCOPE_RECIPIENT, NULL },
+	{ TRANSACTION, 5, "5.7.30", "requiretls", NEVER, SCOPE_MESSAGE, NULL },
 	{ TRANSACTION, 550, "5.7.30", NULL, LATER, SCOPE_ACCOUNT, "this provider no longer takes passwords" },
 	{ TRANSACTION, 5, "5.2.251", NULL, LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
 	{ TRANSACTION, 5, "5.2.252", "throttled", LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },

@@ -14,6 +14,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -25,6 +26,8 @@
 #define SUBPOST_LIBEXECDIR "/usr/local/libexec/subpost"
 #endif
 
+#define FULL_TRIES 150          /* more words for a runner that has too many of them, */
+#define FULL_PAUSE (20 * 1000 * 1000)   /* so many ns apart: three seconds in all */
 #define LISTEN_FD 3             /* where a service manager puts the first socket */
 
 extern char **environ;
@@ -163,9 +166,13 @@ wake_hide(const struct spool *s, const struct wake *w)
 {
 	struct stat st;
 
-	if (!w->inherited && w->fd >= 0 && fstatat(s->dir, "runner", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_ino == w->name)
+	if (w->inherited || w->fd < 0)
+		return;
+	if (fstatat(s->dir, "runner", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == w->name)
 		unlinkat(s->dir, "runner", 0);
+	/* Who has connected by now gets EPIPE, as he would after the close; what he
+	 * sent before can still be read. */
+	shutdown(w->fd, SHUT_RD);
 }
 
 void
@@ -329,7 +336,15 @@ start_runner(bool retry, struct why *why)
 enum outcome
 wake_runner(const struct spool *s, struct str words, bool retry, struct why *why)
 {
-	if (wake_send(s, words) != WAKE_NOBODY)
-		return DONE;
-	return start_runner(retry, why);
+	const struct timespec pause = { 0, FULL_PAUSE };
+	enum wake_sent sent = wake_send(s, words);
+
+	for (int i = 0; retry && sent == WAKE_FULL && i < FULL_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		sent = wake_send(s, words);
+	}
+	if (sent == WAKE_FULL && retry)
+		return later(why, SCOPE_NONE, "", "the queue's runner does not listen; it may be stopped, "
+		    "find it with: fuser %s/lock", s->path);
+	return sent == WAKE_NOBODY ? start_runner(retry, why) : DONE;
 }

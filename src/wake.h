@@ -19,7 +19,8 @@
 
 enum wake_sent {
 	WAKE_SENT,              /* somebody will read it */
-	WAKE_FULL,              /* somebody has so many that he will scan */
+	WAKE_FULL,              /* somebody has so many that he will scan: what is new
+	                         * will be seen, other words are lost */
 	WAKE_NOBODY,            /* no runner listens */
 };
 
@@ -36,7 +37,9 @@ char *wake_path(const struct spool *s);
 
 /* wake_send, and where nobody listens, a runner, detached: own session, cwd /,
  * signals, umask and timers reset, descriptors closed, /dev/null as 0 to 2.
- * Not waited for.  retry: it shall probe at once. */
+ * Not waited for.  retry: it shall probe at once; and since that is more than
+ * that something is new, a runner who has too many words is asked again for a
+ * few seconds.  LATER when nobody could be told. */
 enum outcome wake_runner(const struct spool *s, struct str words, bool retry, struct why *why);
 
 /* The runner's end. */
@@ -50,9 +53,10 @@ struct wake {
 bool wake_inherit(struct wake *w);
 /* Makes the socket <spool>/runner, unless one was inherited; -1 with errno. */
 int wake_bind(const struct spool *s, struct wake *w);
-/* Leaving, in two steps: the name goes, if it is still ours, then the socket is
- * closed.  In between it is read once more.  An inherited one stays as it is:
- * whoever writes to it starts us again. */
+/* Leaving, in two steps: the name goes, if it is still ours, and nothing more is
+ * taken, so that who had found it learns that nobody listens; then the socket
+ * is closed.  In between what was taken is read.  An inherited one stays as it
+ * is: whoever writes to it starts us again. */
 void wake_hide(const struct spool *s, const struct wake *w);
 void wake_close(struct wake *w);
 /* One datagram into words, without waiting; false when there is none. */

@@ -8,10 +8,8 @@ use lib "$FindBin::Bin/../lib";
 use Flow;
 use POSIX ();
 
-my %DOWN = (port => 1, tls => 'none', auth => 'none', 'tls-name' => undef, user => undef,
-	'password-file' => undef);
+my %DOWN = nobody_answers();
 my $TEXT = "Subject: hello\n\nbody\n";
-my %known;
 
 ini(smarthost => \%DOWN, queue => { 'max-size' => '256K' });
 
@@ -22,22 +20,8 @@ sub submit
 	my ($args, $text, %o) = @_;
 	my $r = sendmail($args, $text, %o);
 
-	$r->{new} = [ map { letter($_) } grep { !$known{$_}++ } queue_ids() ];
+	$r->{new} = [ new_letters() ];
 	return $r;
-}
-
-sub letter
-{
-	my $id = shift;
-	my ($envelope, $text) = split /\n\n/, substr(slurp(spool() . "/queue/$id"), 147), 2;
-	my %l = (id => $id, text => $text, to => []);
-
-	for (split /\n/, $envelope) {
-		my ($word, $value) = split / /, $_, 2;
-
-		$word eq 'to' ? push @{ $l{to} }, $value : ($l{$word} = $value);
-	}
-	return \%l;
 }
 
 # What was taken, in one line: "status from>to to".
@@ -151,11 +135,11 @@ is(body([ '-oem' ], "a\n.\nb\n"), "a\n", '-oem: as before, whatever stands in it
 
 # Letter, and what it takes: a value glued or in the next word (2), nothing (0),
 # a value only when glued (1).
-my %ARITY = ((map { $_ => 2 } split //, 'ABCDLMNORVXehop'), (map { $_ => 0 } split //, 'EGITUcmnsvx'),
+my %ARITY = ((map { $_ => 2 } split //, 'ABCDLMOVXehop'), (map { $_ => 0 } split //, 'EGTUcmnsx'),
 	(map { $_ => 1 } split //, 'JQd'));
 # A value such as callers write; any does.
-my %VALUE = (A => 'm', B => '8BITMIME', N => 'never', R => 'hdrs', V => 'id-1', e => 'q', h => '5',
-	o => 'db', O => 'DeliveryMode=b', L => 'tag', p => 'SMTP:host', d => '0.1', M => 'sproto=x');
+my %VALUE = (A => 'm', B => '8BITMIME', V => 'id-1', e => 'q', h => '5', o => 'db',
+	O => 'DeliveryMode=b', L => 'tag', p => 'SMTP:host', d => '0.1', M => 'sproto=x');
 
 for my $letter (sort { lc $a cmp lc $b || $a cmp $b } keys %ARITY) {
 	my $value = $VALUE{$letter} // "$T/canary";
@@ -184,7 +168,7 @@ is(taken([ '-b', 'm', 'a@x.example' ], $TEXT), "0 $ME>a\@x.example", '-b m too')
 sub refused
 {
 	my ($r, $status, $words, $promise) = @_;
-	my $new = $r->{new} // [ grep { !$known{$_}++ } queue_ids() ];
+	my $new = $r->{new} // [ new_letters() ];
 	my $said = "$r->{status}" . ($r->{out} eq '' ? '' : ', talks on stdout') .
 	    (@$new ? ', queued' : '') . (litter() ? ', leaves litter' : '') .
 	    ($r->{err} =~ /\A[^\n]+\n\z/ ? '' : ", not one line: $r->{err}") .
@@ -204,8 +188,10 @@ refused(submit([ '--help', 'a@x.example' ], $TEXT), 64, qr/unknown option/,
     '64: there are no long options');
 refused(submit([ $_ ], $TEXT), 64, qr/option $_ needs a value/, "64: $_ without its value")
     for '-f', '-F', '-N', '-o', '-b';
-refused(submit([ "-b$_", 'a@x.example' ], $TEXT), 64, qr/-bm \(deliver\) and -bp/, "64: -b$_ is not offered")
-    for qw(s d D i v t h H z);
+refused(submit([ "-b$_", 'a@x.example' ], $TEXT), 64, qr/-b$_ would .*subpost|-b$_ would .*sendmail -|-b$_ would .*mailq/,
+    "64: -b$_ is not offered, and what to use instead is") for qw(d D l t h H P C O V);
+refused(submit([ '-bz', 'a@x.example' ], $TEXT), 64, qr/modes of -b there are m \(deliver\), p /,
+    '64: nor is -bz, and the modes are told');
 SKIP: {
 	my %execve = (x86_64 => 59, aarch64 => 221);
 	my $number = $execve{ (POSIX::uname())[4] } or skip 'the number of execve here is not known', 1;
@@ -323,7 +309,7 @@ for ([ 'stdout closed', '>&-' ], [ 'stderr closed', '2>&-' ], [ 'both closed', '
 	my ($state, $how) = @$_;
 	my $r = run([ 'sh', '-c', "exec $odd $how" ], stdin => $TEXT);
 
-	is("$r->{status} " . grep({ !$known{$_}++ } queue_ids()), '0 1', "with $state a message is taken");
+	is("$r->{status} " . (() = new_letters()), '0 1', "with $state a message is taken");
 }
 is(run([ 'sh', '-c', "exec $B/mailq >/dev/full" ])->{status}, 74, '74: a list that cannot be written');
 is(run([ 'bash', '-c', "$B/sendmail -Z 2> >(exec true); echo \$?" ])->{out}, "64\n",
@@ -334,7 +320,7 @@ is(run([ 'bash', '-c', "$B/sendmail -Z 2> >(exec true); echo \$?" ])->{out}, "64
 
 	is("$r->{status} $r->{signal}", '0 0', 'an alarm of the caller does not ring here');
 }
-$known{$_}++ for queue_ids();
+new_letters();
 
 {
 	wait_for(\&runner_pid, 5, 'a runner');
@@ -386,13 +372,17 @@ for my $n (1 .. 3) {
 	wait_for(sub { $down->dialogue =~ /connect $n\b.*closed $n\b/s && when_down() }, 5,
 	    "connection $n");
 	my $r = sendmail([ $flush ]);
-	is("$r->{status} $r->{out}$r->{err}", '0 ', "$flush wakes the runner, and does not wait");
+	is("$r->{status} $r->{out}$r->{err}", "0 1 message is tried now\n",
+	    "$flush wakes the runner, says so, and does not wait");
 	ok(wait_for(sub { $down->dialogue =~ /connect @{[ $n + 1 ]}\b/ }, 5, 'another connection'),
 	    'who tries at once');
 }
 ok($down->wait_messages(1), 'until the message is sent');
 ok(wait_no_runner(), 'a runner without work leaves');
-is(sendmail([ '-q' ])->{status}, 0, '-q with an empty queue is no error');
+{
+	my $r = sendmail([ '-q' ]);
+	is("$r->{status} $r->{out}$r->{err}", '0 ', '-q with an empty queue is no error, and silent');
+}
 like(mailq()->{out}, qr/\Athe queue is empty\n\z/, 'and mailq says that it is empty');
 
 done_testing;

@@ -349,6 +349,32 @@ ok(wait_for(sub { queue_ids('failed') == 1 }, 10, 'a failure'), 'another is give
 is(subpost('delete', $gone)->{status}, 0, 'delete of one that was given up');
 is(scalar(my @left = glob spool() . '/failed/*'), 0, 'and both its files are gone');
 
+# -- a clock that was ahead
+
+# In a runner's start, and in one that waits already.
+for my $how ('found', 'told of') {
+	fresh_spool();
+	ini(smarthost => \%DOWN, queue => \%LATER);
+	my $id = queue([ 'tomorrow@x.example' ]);
+	ok(wait_down() && stop_runner(), "(a message, and no runner: $how)");
+	my ($e, $t) = split /(?<=\n)(?=Received|Subject)/, substr(slurp(file($id)), 147), 2;
+	my $ahead = $id =~ s/^0\K1/2/r;          # some fifteen years
+	$e =~ s/^id .*/id $ahead/m;
+	$e =~ s/^arrived \K.*/time + 1000000/me;
+	unlink file($id);
+	if ($how eq 'told of') {
+		queue([ 'today@x.example' ]);
+		ok(wait_for(\&runner_pid, 10, 'a runner'), '(another one keeps a runner waiting)');
+	}
+	spew(file($ahead), message_file($e, $t), 0600);
+	is(row($ahead)->{state} . ($ahead gt $id ? '' : '?'), 'waiting', 'a message from the future waits');
+	my $s = smarthost();
+	ini(queue => \%LATER);
+	is(sendmail([ $how eq 'found' ? '-q' : "-qI$ahead" ], '')->{status}, 0, 'asked to send what waits');
+	ok(wait_for(sub { !-e file($ahead) }, 10, 'it to leave'), 'the runner does not wait for that time to come');
+	like($s->dialogue, qr/RCPT TO:<tomorrow\@/, 'but sends it');
+}
+
 # -- why mail waits
 
 my @reasons = (

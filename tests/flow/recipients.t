@@ -86,11 +86,13 @@ my @TO = map { "$_\@example.org" } qw(ann ben cat dan eve);
 	    'rcpt ~ben@ reply "251 2.1.5 not here; I pass it on to <ben@example.com>"',
 	    'rcpt ~cat@ reply "252 2.1.5 who knows"',
 	    'rcpt #1-5 ~dan@ reply "450 4.2.1 mailbox busy"',
+	    'rcpt ~dan@ wait seen default',
 	    'rcpt ~eve@ reply "550 5.1.1 no such person here"');
 	my $id = post('mixed', [ '-f', 'boss@example.net', @TO ]);
 
-	log_has(qr/ failed .*to=eve\@/);
-	like(join(' ', outcomes($id)), qr/dan=later eve=never/, 'of five recipients one is to wait and one is refused');
+	ok(wait_for(sub { outcomes($id) =~ /dan=later eve=never/ }, 10, 'the outcomes'),
+	    'of five recipients one is to wait and one is refused');
+	$s->release('seen');
 	ok($s->wait_messages(3), 'the refusal is told, and the one who was busy is tried again');
 	ok(wait_empty(), 'then all is settled');
 	is(got($s, 'mixed'), 'ann ben cat dan', '250, 251 and 252 get the message, 450 gets it later, each once');
@@ -190,6 +192,20 @@ for my $reply ('454 4.7.0 Temporary trouble', '554 5.7.1 Access denied', '503 5.
 	is(scalar(arrived($s, $NOTICE)), 0, 'and nobody is told, since there is nobody to tell');
 	is(got($s, 'null sender'), 'ben', 'the other recipient has it');
 	like(((arrived($s, 'null sender'))[0] // {})->{from} // '', qr/^<>/, 'with the null sender it was given');
+}
+
+# -- many are refused in one message that takes many transactions
+
+{
+	my @to = map { "r$_\@example.org" } 1 .. 95;
+	my @n;
+
+	begin("rcpt ~user\@ reply \"250 2.1.5 ok\"\nrcpt reply \"550 5.1.1 no such user\"", smarthost => { 'recipients-per-message' => 10 });
+	post('refused by the dozen', \@to);
+	ok(wait_for(sub { @n = arrived($s, $NOTICE); @n }, 10, 'the notice') && wait_empty(), 'refused in ten transactions');
+	@n = arrived($s, $NOTICE);
+	is(scalar @n, 1, 'they are told of in one notice');
+	is(scalar(grep { $n[0]{eml} =~ /\b\Q$_\E\b/ } @to), scalar @to, 'which names them all');
 }
 
 # -- a notice survives the death of the runner, and is written once

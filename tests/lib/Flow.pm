@@ -31,7 +31,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = (@Test::More::EXPORT, qw(
 	$B $T $HOME smarthost ini run start sendmail subpost mailq spool spew slurp
 	wait_for queue_ids wait_empty wait_no_runner runner_pid processes
-	can_switch_user time_limit
+	can_switch_user time_limit new_letters letter nobody_answers
 ));
 
 use constant NOBODY => 65534;
@@ -43,6 +43,7 @@ our $HOME = "$T/home";
 my $owner = $$;         # a fork of the test must not clean up after it
 my $runs = 0;
 my @smarthosts;
+my %seen;               # id => 1, of what new_letters has told
 my %started;            # pid => 1, of what start() began and nobody has waited for
 
 chmod 0755, $T;         # another user must get through to the home
@@ -318,6 +319,34 @@ sub queue_ids
 	# By way of a list: what `sort` answers a caller who wants a number is undefined.
 	@ids = sort grep { /^[0-9A-Z]{20}$/ } readdir $dh;
 	return @ids;
+}
+
+# The smarthost's keys for an account that nobody answers for: mail stays in the
+# queue, where it can be looked at.
+sub nobody_answers
+{
+	return (port => 1, tls => 'none', auth => 'none', 'tls-name' => undef, user => undef,
+	    'password-file' => undef);
+}
+
+# A queued message taken apart: id, envelope (its lines), from, to (a list), text,
+# and of that head (a list of fields, folding kept) and body.
+sub letter
+{
+	my ($id, $dir) = @_;
+	my ($envelope, $text) = split /\n\n/, substr(slurp(($dir // spool()) . "/queue/$id"), 147), 2;
+	my ($head, $body) = split /(?:^|\n)\n/, $text, 2;
+	my %l = (id => $id, envelope => $envelope, text => $text, body => $body // '',
+	    to => [ $envelope =~ /^to (.*)/mg ], head => [ split /\n(?![ \t])/, $head ]);
+
+	($l{from}) = $envelope =~ /^from (.*)/m;
+	return \%l;
+}
+
+# What came into the queue since this was last asked.
+sub new_letters
+{
+	return map { letter($_) } grep { !$seen{$_}++ } queue_ids();
 }
 
 sub wait_empty

@@ -60,8 +60,8 @@ tell(const struct config *c, struct buf *out)
 	const struct smarthost *s = &c->smarthost;
 
 	buf_addf(out, "\nname %s\nhost %s\nport %u\ntls %s\ntls-name %s\ntls-ca-file %s\nauth %s\n"
-	    "user %s\nfrom %s\n", s->name, s->host, s->port, modes[s->tls], s->tls_name,
-	    s->tls_ca_file, s->auth, s->user, s->from);
+	    "user %s\nfrom %s\nfrom-header %d\nforce-from %d\nsenders %s\n", s->name, s->host, s->port, modes[s->tls], s->tls_name,
+	    s->tls_ca_file, s->auth, s->user, s->from, s->from_header, s->force_from, s->senders);
 	buf_addf(out, "password-file %s\npassword-command %s\nhas-password %d\npassword-kept %zu\n",
 	    s->password_file, s->password_command, s->has_password, s->password.len);
 	buf_addf(out, "messages %u\nrecipients %u\ndomain %s\nhostname %s\nreceived %d\n",
@@ -70,6 +70,9 @@ tell(const struct config *c, struct buf *out)
 	buf_addf(out, "directory %s\nmax-size %llu\ngive-up-after %u\nkeep-failed %u\n",
 	    c->directory,
 	    (unsigned long long)c->max_size, c->give_up_after, c->keep_failed);
+	buf_addf(out, "aliases %s\nroot %s\nrewrite-to %d\nmax-recipients %u\n", c->aliases, c->root,
+	    c->rewrite_to, c->max_recipients);
+	buf_addf(out, "wait %u\ndots %d\nsubtract %d\n", c->wait, c->dots_are_text, c->subtract);
 	add_steps(out, "retry", &c->retry);
 	add_steps(out, "retry-refused", &c->retry_refused);
 }
@@ -182,8 +185,36 @@ static const struct row rows[] = {
 	    "retry-refused 300 900 1800 3600 7200 10800" },
 	{ "give-up-after is five days by default", VALUE, STR(ACCOUNT), "give-up-after 432000" },
 	{ "keep-failed is thirty days by default", VALUE, STR(ACCOUNT), "keep-failed 2592000" },
+	{ "there are no aliases by default", VALUE, STR(ACCOUNT), "aliases " },
+	{ "root is a name as all others by default", VALUE, STR(ACCOUNT), "root " },
+	{ "To: shows what it showed by default", VALUE, STR(ACCOUNT), "rewrite-to 0" },
+	{ "10000 recipients by default", VALUE, STR(ACCOUNT), "max-recipients 10000" },
 
 	/* Values. */
+	{ "aliases is a path", VALUE, STR(ACCOUNT "[identity]\naliases = /etc/aliases\n"),
+	    "aliases /etc/aliases" },
+	{ "aliases may be below the home", VALUE, STR(ACCOUNT "[identity]\naliases = ~/aliases\n"),
+	    "aliases /home/me/aliases" },
+	{ "aliases is no relative path", ERROR, STR(ACCOUNT "[identity]\naliases = aliases\n"),
+	    "6: aliases must be an absolute path" },
+	{ "root is an address", VALUE, STR(ACCOUNT "[identity]\nroot = admin@example.org\n"),
+	    "root admin@example.org" },
+	{ "root is no local name, which might be root again", ERROR,
+	    STR(ACCOUNT "[identity]\nroot = admin\n"), "6: root must be one address with a domain" },
+	{ "root is one address", ERROR,
+	    STR(ACCOUNT "[identity]\nroot = a@example.org, b@example.org\n"), "6: root must be one address with a domain" },
+	{ "rewrite-to may be yes", VALUE, STR(ACCOUNT "[identity]\nrewrite-to = yes\n"),
+	    "rewrite-to 1" },
+	{ "rewrite-to is yes or no", ERROR, STR(ACCOUNT "[identity]\nrewrite-to = maybe\n"),
+	    "6: rewrite-to must be yes or no" },
+	{ "max-recipients may be 1", VALUE, STR(ACCOUNT "[queue]\nmax-recipients = 1\n"),
+	    "max-recipients 1" },
+	{ "max-recipients may be what an envelope holds", VALUE,
+	    STR(ACCOUNT "[queue]\nmax-recipients = 100000\n"), "max-recipients 100000" },
+	{ "max-recipients is not 0", ERROR, STR(ACCOUNT "[queue]\nmax-recipients = 0\n"),
+	    "6: max-recipients must be a number" },
+	{ "max-recipients is not more than an envelope holds", ERROR,
+	    STR(ACCOUNT "[queue]\nmax-recipients = 100001\n"), "6: max-recipients must be a number" },
 	{ "host may have a port", VALUE, STR("[smarthost]\nhost = smtp.example.com:2525\n" LOGIN),
 	    "host smtp.example.com\nport 2525" },
 	{ "port 465 behind the host makes tls implicit", VALUE,
@@ -232,6 +263,28 @@ static const struct row rows[] = {
 	{ "password is noticed and not kept", VALUE,
 	    STR("[smarthost]\nhost = h.example.com\nuser = me@example.com\n"
 	    "password = " CANARY "\n"), "has-password 1\npassword-kept 0" },
+	{ "from may be the header's", VALUE, STR(ACCOUNT "from = Header\n"),
+	    "from me@example.com\nfrom-header 1" },
+	{ "from is no other word", ERROR, STR(ACCOUNT "from = body\n"), "5: from must be one address" },
+	{ "force-from is no unless set", VALUE, STR(ACCOUNT), "force-from 0" },
+	{ "force-from may be set", VALUE, STR(ACCOUNT "force-from = yes\n"), "force-from 1" },
+	{ "senders are everybody unless set", VALUE, STR(ACCOUNT), "senders " },
+	{ "senders may go on", VALUE, STR(ACCOUNT "senders = *@example.com,a@b\n  *@example.net\n"),
+	    "senders *@example.com a@b *@example.net" },
+	{ "a sender without a domain is an error", ERROR, STR(ACCOUNT "senders = *@a root\n"),
+	    "5: senders must be addresses" },
+	{ "dots are classic unless set", VALUE, STR(ACCOUNT), "dots 0" },
+	{ "dots may be text", VALUE, STR(ACCOUNT "[sendmail]\ndots = text\n"), "dots 1" },
+	{ "dots are nothing else", ERROR, STR(ACCOUNT "[sendmail]\ndots = yes\n"),
+	    "6: dots must be classic or text" },
+	{ "arguments add unless set", VALUE, STR(ACCOUNT), "subtract 0" },
+	{ "arguments may subtract", VALUE, STR(ACCOUNT "[sendmail]\narguments = subtract\n"),
+	    "subtract 1" },
+	{ "arguments do nothing else", ERROR, STR(ACCOUNT "[sendmail]\narguments = no\n"),
+	    "6: arguments must be add or subtract" },
+	{ "nobody waits unless it is set", VALUE, STR(ACCOUNT), "wait 0" },
+	{ "wait is a time", VALUE, STR(ACCOUNT "[queue]\nwait = 2m\n"), "wait 120" },
+	{ "wait over a day is an error", ERROR, STR(ACCOUNT "[queue]\nwait = 2d\n"), "6: wait must be a time" },
 	{ "from may be set", VALUE, STR(ACCOUNT "from = you@example.net\n"),
 	    "from you@example.net" },
 	{ "messages-per-connection may be set", VALUE, STR(ACCOUNT "messages-per-connection = 1\n"),
@@ -524,17 +577,10 @@ static const struct row rows[] = {
 	    STR(ACCOUNT "port = 25\nport = 26\n"), "6: `port` was set in line 5 already" },
 	{ "tls-pin is known and ignored", WARNING, STR(ACCOUNT "tls-pin = sha256:a\n  sha256:b\n"),
 	    "5: `tls-pin` is not yet supported, ignored\n" },
-	{ "force-from is known and ignored", WARNING, STR(ACCOUNT "force-from = yes\n"),
-	    "5: `force-from` is not yet supported, ignored\n" },
-	{ "senders is known and its indented lines are ignored", WARNING,
-	    STR(ACCOUNT "senders = *@example.com\n  *@example.net\n"), "5: `senders` is not yet" },
 	{ "rate is known and ignored", WARNING, STR(ACCOUNT "rate = 60/m\n"),
 	    "5: `rate` is not yet" },
 	{ "fallback is known and ignored", WARNING, STR(ACCOUNT "fallback = " CANARY "\n"),
 	    "5: `fallback` is not yet" },
-	{ "aliases is known and ignored", WARNING,
-	    STR(ACCOUNT "[identity]\naliases = /etc/aliases\n"),
-	    "6: `aliases` is not yet" },
 	{ "warn-after is known and ignored", WARNING, STR(ACCOUNT "[queue]\nwarn-after = 4h\n"),
 	    "6: `warn-after` is not yet" },
 	{ "a further account is ignored with its keys", WARNING,
@@ -1264,6 +1310,20 @@ home_counts_only_if_it_is_our_own(void **state)
 	buf_free(&home);
 }
 
+/* To root it is, but what daemons are given says nothing of where they live. */
+static void
+the_root_directory_is_nobodys_home(void **state)
+{
+	struct buf home = { 0 };
+
+	(void)state;
+	assert_int_equal(setenv("HOME", "/", 1), 0);
+	config_home(&home);
+	assert_int_equal(setenv("HOME", dir, 1), 0);
+	assert_string_not_equal(buf_c(&home), "/");
+	buf_free(&home);
+}
+
 static void
 without_a_home_the_directory_must_be_set(void **state)
 {
@@ -1399,6 +1459,31 @@ free_may_be_called_twice_and_on_nothing(void **state)
 	assert_null(c.smarthost.host);
 }
 
+static void
+a_user_s_from_lies_over_the_system_s_in_either_form(void **state)
+{
+	static const struct {
+		struct str system, user;
+		bool header;
+		const char *from;
+	} layers[] = {
+		{ STR(ACCOUNT "from = header\n"), STR("[smarthost]\nfrom = you@x.example\n"), false, "you@x.example" },
+		{ STR(ACCOUNT "from = header\n"), STR("[smarthost]\nfrom =\n"), false, "me@example.com" },
+		{ STR(ACCOUNT "from = you@x.example\n"), STR("[smarthost]\nfrom = header\n"), true, "me@example.com" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(layers); i++) {
+		struct config c;
+		struct why why;
+
+		read_layers(&c, layers[i].system, layers[i].user, &why);
+		assert_int_equal(c.smarthost.from_header, layers[i].header);
+		assert_string_equal(c.smarthost.from, layers[i].from);
+		config_free(&c);
+	}
+}
+
 /* The example that is shipped. */
 
 static void
@@ -1523,6 +1608,7 @@ static const struct CMUnitTest stories[] = {
 	cmocka_unit_test(absolute_xdg_directories_are_obeyed),
 	cmocka_unit_test(relative_xdg_directories_do_not_count),
 	cmocka_unit_test(home_counts_only_if_it_is_our_own),
+	cmocka_unit_test(the_root_directory_is_nobodys_home),
 	cmocka_unit_test(without_a_home_the_directory_must_be_set),
 	cmocka_unit_test(a_login_that_is_no_address_still_gives_a_from),
 	cmocka_unit_test(without_any_domain_the_machines_name_is_used_and_never_nothing),
@@ -1532,6 +1618,7 @@ static const struct CMUnitTest stories[] = {
 	cmocka_unit_test(a_removed_file_is_noticed),
 	cmocka_unit_test(free_may_be_called_twice_and_on_nothing),
 	cmocka_unit_test(the_example_is_accepted_as_it_is),
+	cmocka_unit_test(a_user_s_from_lies_over_the_system_s_in_either_form),
 	cmocka_unit_test(what_the_example_calls_a_default_is_one),
 };
 

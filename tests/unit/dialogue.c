@@ -194,7 +194,8 @@ may_end(void *arg)
 	return !mail->forbidden;
 }
 
-static const char *const recipients[] = { "one@example.org", "two@example.org", "three@example.org" };
+static const struct recipient recipients[] = { { .address = (char []){ "one@example.org" } },
+	{ .address = (char []){ "two@example.org" } }, { .address = (char []){ "three@example.org" } } };
 
 static void
 write_mail(struct mail *mail, const char *text)
@@ -1121,7 +1122,8 @@ what_was_not_offered_is_not_used(void **state)
 static void
 the_null_sender_and_the_case_of_a_local_part_go_out_as_they_are(void **state)
 {
-	static const char *const to[] = { "MiXeD@EXAMPLE.org", "\"a,b\"@example.org" };
+	struct recipient to[] = { { .address = (char []){ "MiXeD@EXAMPLE.org" } },
+		{ .address = (char []){ "\"a,b\"@example.org" } } };
 	struct talk t;
 	struct mail mail;
 
@@ -1196,6 +1198,78 @@ assert_never_ended(struct talk *t, struct mail *mail, bool damaged)
 	assert_false(has_message(t, 1));
 }
 
+/* Where the head is replaced: what is sent, whatever its length and where the
+ * pieces end, and the checksum is over what lies on the disk. */
+static void
+another_head_goes_before_the_rest_of_the_text(void **state)
+{
+	static const struct {
+		size_t old, fresh, rest;        /* octets */
+	} rows[] = {
+		{ 20, 30, 50 }, { 20, 1, 50 }, { 20, 30, 0 }, { 20, 0, 50 }, { 65535, 40, 100 },
+		{ 65536, 40, 65536 }, { 65537, 200000, 1 }, { 200000, 65536, 131072 }, { 1, 65537, 65535 },
+	};
+	struct buf text = { 0 }, head = { 0 }, want = { 0 }, got = { 0 };
+	struct talk t;
+	struct mail mail;
+
+	(void)state;
+	begin(&t, "");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char name[64];
+
+		buf_clear(&text);
+		buf_clear(&head);
+		buf_clear(&want);
+		for (size_t n = 1; n <= rows[i].old + rows[i].rest; n++)
+			buf_addc(&text, n == rows[i].old || n % 61 == 0 ? '\n' : n % 61 == 1 ? '.' : 'o');
+		for (size_t n = 1; n <= rows[i].fresh; n++)
+			buf_addc(&head, n == rows[i].fresh || n % 67 == 0 ? '\n' : n % 67 == 1 ? '.' : 'f');
+		write_mail(&mail, buf_c(&text));
+		mail.m.head = buf_str(&head);
+		mail.m.head_len = rows[i].old;
+		buf_addstr(&head, str_from(text.p + rows[i].old, rows[i].rest));
+		mail.m.head.p = head.p;
+		for (size_t n = 0; n < head.len; n++) {
+			if (head.p[n] == '\n')
+				buf_addc(&want, '\r');
+			buf_addc(&want, head.p[n]);
+		}
+		if (head.len > 0 && head.p[head.len - 1] != '\n')
+			buf_adds(&want, "\r\n");
+		mail.m.size = want.len;
+		send_mail(&t, &mail);
+		assert_all(&mail, DONE, SCOPE_NONE);
+		snprintf(name, sizeof name, "messages/%04zu.eml", i + 1);
+		slurp(&t, name, &got);
+		assert_true(str_eq(buf_str(&got), buf_str(&want)));
+		drop_mail(&mail);
+	}
+	leave(&t);
+	buf_free(&text);
+	buf_free(&head);
+	buf_free(&want);
+	buf_free(&got);
+}
+
+static void
+damage_in_a_head_that_is_not_sent_is_damage(void **state)
+{
+	struct talk t;
+	struct mail mail;
+
+	(void)state;
+	begin(&t, "");
+	write_mail(&mail, TEXT);
+	mail.m.head = STR("From: x\n\n");
+	mail.m.head_len = sizeof "Subject: hi\n";
+	assert_int_equal(file_write_at(mail.m.fd, STR("X"), 4), 0);
+	send_mail(&t, &mail);
+	assert_never_ended(&t, &mail, true);
+	drop_mail(&mail);
+	leave(&t);
+}
+
 static void
 a_damaged_text_gets_no_final_dot(void **state)
 {
@@ -1247,6 +1321,385 @@ where_nobody_hears_the_outcome_no_final_dot_is_sent(void **state)
 	leave(&t);
 }
 
+/* ---- what the sender wished ---- */
+
+static const struct recipient wishful[] = {
+	{ (char []){ "one@example.org" }, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE,
+	    (char []){ "rfc822;root@host.example" } },
+	{ (char []){ "two@example.org" }, DSN_NOTIFY_NEVER, NULL },
+	{ (char []){ "three@example.org" }, 0, NULL },
+};
+
+static void
+write_wishes(struct mail *mail)
+{
+	static char envid[] = "QQ+2B314159";
+
+	write_mail(mail, TEXT);
+	mail->m.to = wishful;
+	mail->m.wishes = (struct wishes){ .ret = DSN_RETURN_HEADERS, .envid = envid,
+		.body = DSN_BODY_8BITMIME };
+}
+
+/* Sends a message to a server with that script: everybody gets it, this was said,
+ * and no rule was broken. */
+static void
+assert_said(const char *script, struct mail *mail, const char *const *lines, size_t n)
+{
+	struct talk t;
+
+	begin(&t, script);
+	send_mail(&t, mail);
+	assert_all(mail, DONE, SCOPE_NONE);
+	for (size_t i = 0; i < n; i++) {
+		if (!holds(&t, "raw.1", str_of(lines[i])))
+			print_error("not said: %s", lines[i]);
+		assert_true(holds(&t, "raw.1", str_of(lines[i])));
+	}
+	assert_no_violation(&t);
+	drop_mail(mail);
+	leave(&t);
+}
+
+static void
+what_was_wished_is_said_where_the_server_offers_it(void **state)
+{
+	static const char *const with[] = {
+		"\r\nMAIL FROM:<me@example.com> RET=HDRS ENVID=QQ+2B314159\r\n",
+		"\r\nRCPT TO:<one@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;root@host.example\r\n",
+		"\r\nRCPT TO:<two@example.org> NOTIFY=NEVER\r\n", "\r\nRCPT TO:<three@example.org>\r\n",
+	}, *const without[] = {
+		"\r\nMAIL FROM:<me@example.com>\r\n", "\r\nRCPT TO:<one@example.org>\r\n",
+		"\r\nRCPT TO:<two@example.org>\r\n", "\r\nRCPT TO:<three@example.org>\r\n",
+	};
+	struct mail mail;
+
+	(void)state;
+	write_wishes(&mail);
+	assert_said("offer PIPELINING DSN\n", &mail, with, COUNT(with));
+	write_wishes(&mail);
+	assert_said("offer dsn\n", &mail, with, COUNT(with));
+	write_wishes(&mail);
+	assert_said("offer PIPELINING\n", &mail, without, COUNT(without));
+	/* Offered, and nothing was wished. */
+	write_mail(&mail, TEXT);
+	assert_said("offer PIPELINING DSN SMTPUTF8 REQUIRETLS\n", &mail, without, COUNT(without));
+}
+
+static size_t
+count_said(const struct talk *t, const char *what)
+{
+	struct buf raw = { 0 };
+	size_t n = 0, len = strlen(what);
+
+	slurp(t, "raw.1", &raw);
+	for (const char *at = raw.p; at != NULL && raw.len > 0; n++) {
+		at = memmem(at, raw.len - (size_t)(at - raw.p), what, len);
+		if (at == NULL)
+			break;
+		at += len;
+	}
+	buf_free(&raw);
+	return n;
+}
+
+static void
+what_was_offered_and_then_refused_is_left_out_once_for_all(void **state)
+{
+	static const struct {
+		const char *script;
+		size_t mails;           /* MAIL for two messages: one is asked twice */
+		size_t sizes, notifies; /* how often this was said */
+	} rows[] = {
+		{ "offer PIPELINING SIZE DSN\nmail ~SIZE= reply \"555 5.5.4 Unsupported option: SIZE\"\n", 3, 1, 2 },
+		{ "offer PIPELINING SIZE DSN\nmail ~SIZE= reply \"501 5.5.4 Invalid arguments\"\n", 3, 1, 2 },
+		{ "offer PIPELINING SIZE DSN\nmail ~SIZE= reply \"504 5.5.4 not implemented\"\n", 3, 1, 2 },
+		/* Without a status code there are too many things that 501 can mean, but 555 has one. */
+		{ "offer SIZE DSN\nmail ~RET= reply \"555 what is RET?\"\n", 3, 1, 0 },
+		/* One recipient, or both with wishes; the third has none, and gets it the first time. */
+		{ "offer PIPELINING SIZE DSN\nrcpt ~NOTIFY=NEVER reply \"555 5.5.4 NOTIFY\"\n", 3, 1, 2 },
+		{ "offer PIPELINING SIZE DSN\nrcpt ~NOTIFY= reply \"501 5.5.4 NOTIFY\"\n", 3, 1, 2 },
+		{ "offer SIZE DSN\nrcpt ~NOTIFY= reply \"555 5.5.4 NOTIFY\"\n", 3, 1, 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct talk t;
+		struct mail mail, next;
+
+		begin(&t, rows[i].script);
+		write_wishes(&mail);
+		write_wishes(&next);
+		send_mail(&t, &mail);
+		assert_all(&mail, DONE, SCOPE_NONE);
+		send_mail(&t, &next);
+		assert_all(&next, DONE, SCOPE_NONE);
+		assert_int_equal(count_said(&t, "MAIL FROM:"), rows[i].mails);
+		assert_int_equal(count_said(&t, " SIZE="), rows[i].sizes);
+		assert_int_equal(count_said(&t, " NOTIFY="), rows[i].notifies);
+		assert_no_violation(&t);
+		drop_mail(&mail);
+		drop_mail(&next);
+		leave(&t);
+	}
+}
+
+static void
+a_refusal_that_is_not_about_what_we_added_is_not_asked_again(void **state)
+{
+	static const struct {
+		const char *script;
+		size_t mails;
+	} rows[] = {
+		{ "offer PIPELINING\nmail reply \"555 5.5.4 no\"\n", 1 },
+		{ "offer PIPELINING SIZE\nmail reply \"501 5.1.7 bad sender\"\n", 1 },
+		{ "offer PIPELINING SIZE\nmail reply \"501 bad sender\"\n", 1 },
+		{ "offer PIPELINING SIZE\nrcpt reply \"555 5.5.4 no\"\n", 1 },
+		{ "offer PIPELINING SIZE\ndot reply \"501 5.5.4 no\"\n", 1 },
+		/* Asked again, refused again: that is then the answer. */
+		{ "offer PIPELINING SIZE\nmail reply \"555 5.5.4 no\"\n", 2 },
+		/* Nothing is asked behind a connection that has ended. */
+		{ "offer PIPELINING SIZE\nmail reply \"555 5.5.4 no\" drop\n", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct talk t;
+		struct mail mail;
+
+		try_script(&t, rows[i].script, &mail);
+		for (size_t k = 0; k < mail.m.n; k++)
+			assert_int_not_equal(mail.outcome[k], DONE);
+		assert_int_equal(count_said(&t, "MAIL FROM:"), rows[i].mails);
+		assert_no_violation(&t);
+		drop_mail(&mail);
+		leave(&t);
+	}
+}
+
+static void
+an_original_recipient_is_said_only_as_far_as_the_line_takes_it(void **state)
+{
+	/* RFC 5321 4.5.3.1.3 and RFC 3461 section 4: the longest path and original that
+	 * there may be fit, and what is longer costs the explanation alone. */
+	static const size_t lengths[] = { 254, 600 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lengths); i++) {
+		char address[ADDRESS_MAX] = "", orcpt[DSN_ORCPT_MAX + 1] = "", line[2048];
+		struct recipient to = { address, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE | DSN_NOTIFY_DELAY,
+			orcpt };
+		const char *lines[] = { line };
+		struct mail mail;
+
+		memset(address, 'a', lengths[i]);
+		memcpy(address + lengths[i] - 12, "@example.org", 12);
+		memset(orcpt, 'b', DSN_ORCPT_MAX);
+		memcpy(orcpt, "rfc822;", 7);
+		snprintf(line, sizeof line, "RCPT TO:<%s> NOTIFY=SUCCESS,FAILURE,DELAY%s%s\r\n", address,
+		    i == 0 ? " ORCPT=" : "", i == 0 ? orcpt : "");
+		write_mail(&mail, TEXT);
+		mail.m.to = &to;
+		mail.m.n = 1;
+		assert_said("offer PIPELINING DSN\n", &mail, lines, 1);
+	}
+}
+
+#define UTF8_NAME "j\xc3\xb6rg@example.org"
+
+static void
+an_address_that_is_not_ascii_goes_with_smtputf8_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *script, *from, *second;
+		bool wished;
+		const char *mail;       /* what MAIL says behind the sender; NULL: nothing is said */
+		enum outcome outcome[3];
+		enum scope scope;       /* of those who do not get it */
+	} rows[] = {
+		{ "offer SMTPUTF8\n", "me@x.example", "b@x.example", false, "\r\n", { DONE, DONE, DONE }, SCOPE_NONE },
+		{ "offer SMTPUTF8\n", "me@x.example", "b@x.example", true, " SMTPUTF8\r\n", { DONE, DONE, DONE }, SCOPE_NONE },
+		{ "offer SMTPUTF8\n", UTF8_NAME, "b@x.example", false, " SMTPUTF8\r\n", { DONE, DONE, DONE }, SCOPE_NONE },
+		{ "offer SMTPUTF8\n", "me@x.example", UTF8_NAME, false, " SMTPUTF8\r\n", { DONE, DONE, DONE }, SCOPE_NONE },
+		/* The wish alone asks nothing of the server that is needed. */
+		{ "offer SIZE\n", "me@x.example", "b@x.example", true, NULL, { DONE, DONE, DONE }, SCOPE_NONE },
+		{ "offer SIZE\n", UTF8_NAME, "b@x.example", true, NULL, { NEVER, NEVER, NEVER }, SCOPE_MESSAGE },
+		{ "offer PIPELINING\n", "me@x.example", UTF8_NAME, false, "\r\n", { DONE, NEVER, DONE }, SCOPE_RECIPIENT },
+		{ "offer PIPELINING\nrcpt #2 reply \"550 5.1.1 no\"\n", "me@x.example", UTF8_NAME, false, "\r\n",
+		    { DONE, NEVER, NEVER }, SCOPE_RECIPIENT },
+		/* What is no UTF-8 goes nowhere. */
+		{ "offer SMTPUTF8\n", "me@x.example", "j\xf6rg@x.example", true, " SMTPUTF8\r\n",
+		    { DONE, NEVER, DONE }, SCOPE_RECIPIENT },
+		{ "offer SMTPUTF8\n", "j\xf6rg@x.example", "b@x.example", true, NULL, { NEVER, NEVER, NEVER }, SCOPE_MESSAGE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct recipient to[] = { { .address = (char []){ "a@x.example" } },
+			{ .address = (char *)rows[i].second }, { .address = (char []){ "c@x.example" } } };
+		struct talk t;
+		struct mail mail;
+		char line[128];
+
+		begin(&t, rows[i].script);
+		write_mail(&mail, TEXT);
+		mail.m.from = rows[i].from;
+		mail.m.to = to;
+		mail.m.wishes.smtputf8 = rows[i].wished;
+		send_mail(&t, &mail);
+		for (size_t j = 0; j < 3; j++) {
+			if (mail.outcome[j] != rows[i].outcome[j])
+				print_error("row %zu, %zu: %s\n", i, j, mail.why[j].text);
+			assert_int_equal(mail.outcome[j], rows[i].outcome[j]);
+			if (rows[i].outcome[j] != NEVER)
+				continue;
+			assert_int_equal(mail.why[j].scope, rows[i].scope);
+			if (mail.why[j].code == 0)
+				assert_string_equal(mail.why[j].status, "5.6.7");
+		}
+		snprintf(line, sizeof line, "MAIL FROM:<%s>%s", rows[i].from, rows[i].mail != NULL ? rows[i].mail : "");
+		if (rows[i].mail != NULL)
+			assert_true(holds(&t, "raw.1", str_of(line)));
+		else if (rows[i].outcome[0] == NEVER)
+			assert_false(holds(&t, "raw.1", STR("MAIL")));
+		assert_next_goes_through(&t);
+		drop_mail(&mail);
+		leave(&t);
+	}
+}
+
+static void
+nobody_is_asked_for_when_no_address_can_be_said(void **state)
+{
+	const struct recipient to[] = { { .address = (char []){ UTF8_NAME } } };
+	struct talk t;
+	struct mail mail;
+
+	(void)state;
+	begin(&t, "offer SIZE\n");
+	write_mail(&mail, TEXT);
+	mail.m.to = to;
+	mail.m.n = 1;
+	send_mail(&t, &mail);
+	assert_all(&mail, NEVER, SCOPE_RECIPIENT);
+	assert_string_equal(mail.why[0].status, "5.6.7");
+	assert_int_equal(mail.asked, 0);
+	assert_false(holds(&t, "raw.1", STR("MAIL")));
+	assert_next_goes_through(&t);
+	drop_mail(&mail);
+	leave(&t);
+}
+
+static void
+a_header_that_needs_smtputf8_is_not_sent_without_it(void **state)
+{
+	static const struct {
+		const char *text;
+		struct str head;        /* in place of the first octets */
+		uint64_t head_len;
+		enum outcome outcome;
+	} rows[] = {
+		{ "Subject: \xc3\xb6\n\nbody\n", { 0 }, 0, NEVER },
+		{ "Subject: \xc3\xb6", { 0 }, 0, NEVER },
+		{ "Subject: o\n\nb\xc3\xb6""dy\n", { 0 }, 0, DONE },
+		{ "\nb\xc3\xb6""dy\n", { 0 }, 0, DONE },
+		{ "Subject: \xc3\xb6\n\nb\xc3\xb6""dy\n", { "Subject: o\n\n", 12 }, 13, DONE },
+		{ "Subject: \xc3\xb6\nX: o\n\nb\xc3\xb6""dy\n", { "Subject: p\n", 11 }, 12, DONE },
+		{ "Subject: o\nX: \xc3\xb6\n\nbody\n", { "Subject: p\n", 11 }, 11, NEVER },
+		{ "Subject: o\n\nb\xc3\xb6""dy\n", { "From: \xc3\xb6\n\n", 10 }, 12, NEVER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+		bool offered = i % 2 != 0;
+		struct talk t;
+		struct mail mail;
+
+		begin(&t, offered ? "offer 8BITMIME SMTPUTF8\n" : "offer 8BITMIME\n");
+		write_mail(&mail, rows[i / 2].text);
+		mail.m.eight_bit = true;
+		mail.m.head = rows[i / 2].head;
+		mail.m.head_len = rows[i / 2].head_len;
+		mail.m.wishes.smtputf8 = true;
+		send_mail(&t, &mail);
+		assert_all(&mail, offered ? DONE : rows[i / 2].outcome, SCOPE_MESSAGE);
+		if (!offered && rows[i / 2].outcome == NEVER)
+			assert_string_equal(mail.why[0].status, "5.6.7");
+		assert_int_equal(holds(&t, "raw.1", STR(" SMTPUTF8\r\n")), offered);
+		assert_next_goes_through(&t);
+		drop_mail(&mail);
+		leave(&t);
+	}
+}
+
+static void
+what_requires_tls_goes_by_requiretls_or_not_at_all(void **state)
+{
+	static const struct {
+		enum kind kind;
+		const char *script;
+		enum outcome outcome;
+	} rows[] = {
+		{ STARTTLS, "offer PIPELINING \"AUTH PLAIN\" REQUIRETLS\n", DONE },
+		{ IMPLICIT, "offer \"AUTH PLAIN\" RequireTLS\n", DONE },
+		{ STARTTLS, "offer PIPELINING \"AUTH PLAIN\"\n", NEVER },
+		/* What was offered before TLS counts for nothing. */
+		{ STARTTLS, "offer-clear STARTTLS REQUIRETLS\noffer \"AUTH PLAIN\"\n", NEVER },
+		{ PLAIN, "offer REQUIRETLS\n", NEVER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct talk t;
+		struct mail mail;
+
+		start_server(&t, rows[i].kind, rows[i].script);
+		assert_int_equal(open_session(&t, rows[i].kind), DONE);
+		if (rows[i].kind != PLAIN)
+			assert_int_equal(log_in(&t, "auto"), DONE);
+		write_mail(&mail, TEXT);
+		mail.m.wishes.requiretls = true;
+		send_mail(&t, &mail);
+		assert_all(&mail, rows[i].outcome, SCOPE_MESSAGE);
+		if (rows[i].outcome == NEVER)
+			assert_string_equal(mail.why[0].status, "5.7.30");
+		assert_int_equal(holds(&t, "raw.1", STR(" REQUIRETLS\r\n")), rows[i].outcome == DONE);
+		assert_int_equal(holds(&t, "raw.1", STR("one@example.org")), rows[i].outcome == DONE);
+		assert_next_goes_through(&t);
+		drop_mail(&mail);
+		leave(&t);
+	}
+}
+
+static void
+what_the_caller_chose_cannot_speak_for_the_server(void **state)
+{
+	static const char *const scripts[] = {
+		"mail reply \"550 5.6.0 no such envelope: SendAsDenied\"\n",
+		"data reply \"550 5.6.0 about SendAsDenied\"\n",
+		"rcpt reply \"550 5.6.0 no such original: rfc822;SubmissionQuotaExceeded\"\n",
+		"dot reply \"550 5.6.0 no: rfc822;SubmissionQuotaExceeded\"\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(scripts); i++) {
+		struct recipient to = { (char []){ "one@example.org" }, 0,
+			(char []){ "rfc822;SubmissionQuotaExceeded" } };
+		struct talk t;
+		struct mail mail;
+
+		begin(&t, scripts[i]);
+		write_mail(&mail, TEXT);
+		mail.m.to = &to;
+		mail.m.n = 1;
+		mail.m.wishes.envid = (char []){ "SendAsDenied" };
+		send_mail(&t, &mail);
+		assert_all(&mail, NEVER, i == 2 ? SCOPE_RECIPIENT : SCOPE_MESSAGE);
+		drop_mail(&mail);
+		leave(&t);
+	}
+}
+
 int
 main(void)
 {
@@ -1293,9 +1746,20 @@ main(void)
 		cmocka_unit_test(the_null_sender_and_the_case_of_a_local_part_go_out_as_they_are),
 		cmocka_unit_test(an_empty_text_is_delivered),
 		cmocka_unit_test(a_large_text_arrives_whole),
+		cmocka_unit_test(another_head_goes_before_the_rest_of_the_text),
+		cmocka_unit_test(damage_in_a_head_that_is_not_sent_is_damage),
 		cmocka_unit_test(a_damaged_text_gets_no_final_dot),
 		cmocka_unit_test(a_text_that_is_shorter_than_it_should_be_gets_no_final_dot),
 		cmocka_unit_test(where_nobody_hears_the_outcome_no_final_dot_is_sent),
+		cmocka_unit_test(what_was_wished_is_said_where_the_server_offers_it),
+		cmocka_unit_test(what_was_offered_and_then_refused_is_left_out_once_for_all),
+		cmocka_unit_test(a_refusal_that_is_not_about_what_we_added_is_not_asked_again),
+		cmocka_unit_test(an_original_recipient_is_said_only_as_far_as_the_line_takes_it),
+		cmocka_unit_test(an_address_that_is_not_ascii_goes_with_smtputf8_or_not_at_all),
+		cmocka_unit_test(nobody_is_asked_for_when_no_address_can_be_said),
+		cmocka_unit_test(a_header_that_needs_smtputf8_is_not_sent_without_it),
+		cmocka_unit_test(what_requires_tls_goes_by_requiretls_or_not_at_all),
+		cmocka_unit_test(what_the_caller_chose_cannot_speak_for_the_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

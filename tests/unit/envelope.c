@@ -209,8 +209,15 @@ check_round_trip(const struct envelope *e)
 	assert_true(back.arrived == e->arrived && back.uid == e->uid);
 	assert_string_equal(back.from, e->from);
 	assert_int_equal(back.n, e->n);
-	for (size_t i = 0; i < e->n; i++)
-		assert_string_equal(back.to[i], e->to[i]);
+	assert_true(back.wishes.ret == e->wishes.ret && back.wishes.body == e->wishes.body);
+	assert_true(back.wishes.smtputf8 == e->wishes.smtputf8);
+	assert_true(back.wishes.requiretls == e->wishes.requiretls);
+	assert_true(str_eq(str_of(back.wishes.envid), str_of(e->wishes.envid)));
+	for (size_t i = 0; i < e->n; i++) {
+		assert_string_equal(back.to[i].address, e->to[i].address);
+		assert_int_equal(back.to[i].notify, e->to[i].notify);
+		assert_true(str_eq(str_of(back.to[i].orcpt), str_of(e->to[i].orcpt)));
+	}
 	envelope_free(&back);
 	envelope_free(&back);
 	buf_free(&text);
@@ -219,9 +226,12 @@ check_round_trip(const struct envelope *e)
 static void
 an_envelope_comes_back_as_it_was_written(void **state)
 {
-	char *const to[] = { (char []){ "b@example.org" }, (char []){ "\"a,b\"@example.org" },
-		(char []){ "\"a \\\" b\\\\\"@example.org" }, (char []){ "j\xc3\xb6rg@example.org" },
-		(char []){ "MiXeD@EXAMPLE.org" }, (char []){ "-x@example.org" } };
+	struct recipient to[] = { { .address = (char []){ "b@example.org" } },
+		{ .address = (char []){ "\"a,b\"@example.org" } },
+		{ .address = (char []){ "\"a \\\" b\\\\\"@example.org" } },
+		{ .address = (char []){ "j\xc3\xb6rg@example.org" } },
+		{ .address = (char []){ "MiXeD@EXAMPLE.org" } },
+		{ .address = (char []){ "-x@example.org" } } };
 	static const char *const from[] = { "", "a@example.org", "\"to b\"@example.org",
 		"\xe2\x82\xac@example.org" };
 
@@ -230,7 +240,7 @@ an_envelope_comes_back_as_it_was_written(void **state)
 		for (size_t n = 1; n <= COUNT(to); n++) {
 			struct envelope e = { .id = ID, .arrived = 1795576000 + (time_t)i,
 				.uid = i == 0 ? 0 : UINT32_MAX - 1, .from = (char *)from[i],
-				.to = (char **)to, .n = n };
+				.to = to, .n = n };
 
 			check_round_trip(&e);
 		}
@@ -238,9 +248,30 @@ an_envelope_comes_back_as_it_was_written(void **state)
 }
 
 static void
-ten_thousand_recipients_are_read_and_one_more_is_refused(void **state)
+the_wishes_come_back_as_they_were_written(void **state)
 {
-	char **to = mem_grow(NULL, ENVELOPE_RECIPIENTS_MAX + 1, sizeof *to);
+	static const unsigned notify[] = { 0, DSN_NOTIFY_NEVER, DSN_NOTIFY_SUCCESS,
+		DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY, DSN_NOTIFY_FAILURE,
+		DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE | DSN_NOTIFY_DELAY };
+	char from[] = "a@x", envid[] = "QQ+2B\\314159", orcpt[] = "rfc822;B\\+3Db@x", address[] = "b@y";
+
+	(void)state;
+	for (unsigned bits = 0; bits < 64; bits++) {
+		struct recipient to[COUNT(notify)];
+		struct envelope e = { .id = ID, .arrived = 5, .uid = 7, .from = from, .to = to,
+			.n = COUNT(notify), .wishes = { .ret = bits % 3, .body = bits / 3 % 3,
+			.envid = bits & 8 ? envid : NULL, .smtputf8 = bits & 16, .requiretls = bits & 32 } };
+
+		for (size_t i = 0; i < COUNT(notify); i++)
+			to[i] = (struct recipient){ address, notify[i], (bits + i) % 2 ? orcpt : NULL };
+		check_round_trip(&e);
+	}
+}
+
+static void
+as_many_recipients_as_there_may_be_are_read_and_one_more_is_refused(void **state)
+{
+	struct recipient *to = mem_alloc((ENVELOPE_RECIPIENTS_MAX + 1) * sizeof *to);
 	struct envelope e = { .id = ID, .arrived = 1, .from = (char []){ "" }, .to = to,
 		.n = ENVELOPE_RECIPIENTS_MAX };
 	struct envelope back = { 0 };
@@ -252,7 +283,7 @@ ten_thousand_recipients_are_read_and_one_more_is_refused(void **state)
 		char name[40];
 
 		snprintf(name, sizeof name, "r%zu@example.org", i);
-		to[i] = mem_dup(str_of(name));
+		to[i].address = mem_dup(str_of(name));
 	}
 	check_round_trip(&e);
 	e.n++;
@@ -261,7 +292,7 @@ ten_thousand_recipients_are_read_and_one_more_is_refused(void **state)
 	envelope_free(&back);
 	buf_free(&text);
 	for (size_t i = 0; i <= ENVELOPE_RECIPIENTS_MAX; i++)
-		free(to[i]);
+		free(to[i].address);
 	free(to);
 }
 
@@ -311,6 +342,32 @@ a_damaged_envelope_is_refused_with_a_reason(void **state)
 		{ "a recipient before the sender", STR("id " ID "\narrived 5\nuid 7\nto b@x\nfrom a@x\n\n") },
 		{ "a leading zero", STR("id " ID "\narrived 05\nuid 7\nfrom a@x\nto b@x\n\n") },
 		{ "two spaces", STR("id " ID "\narrived  5\nuid 7\nfrom a@x\nto b@x\n\n") },
+		{ "a wish before the sender", STR("id " ID "\narrived 5\nuid 7\nret FULL\nfrom a@x\nto b@x\n\n") },
+		{ "a wish behind a recipient", STR(GOOD "to b@x\nret FULL\n\n") },
+		{ "wishes in another order", STR(GOOD "envid x\nret FULL\nto b@x\n\n") },
+		{ "a wish twice", STR(GOOD "ret FULL\nret FULL\nto b@x\n\n") },
+		{ "two wishes of a kind", STR(GOOD "envid x\nenvid y\nto b@x\n\n") },
+		{ "a ret of another word", STR(GOOD "ret HALF\nto b@x\n\n") },
+		{ "a ret in small letters", STR(GOOD "ret full\nto b@x\n\n") },
+		{ "a ret without a word", STR(GOOD "ret \nto b@x\n\n") },
+		{ "an envid that is no xtext", STR(GOOD "envid a=b\nto b@x\n\n") },
+		{ "an envid of nothing", STR(GOOD "envid \nto b@x\n\n") },
+		{ "an envid with a raw backslash", STR(GOOD "envid a\\b\nto b@x\n\n") },
+		{ "an envid with a line end", STR(GOOD "envid a\\x0ab\nto b@x\n\n") },
+		{ "a long envid", STR(GOOD "envid 0123456789012345678901234567890123456789012345678901"
+		    "2345678901234567890123456789012345678901234567890\nto b@x\n\n") },
+		{ "a body of another kind", STR(GOOD "body BINARYMIME\nto b@x\n\n") },
+		{ "a no", STR(GOOD "requiretls no\nto b@x\n\n") },
+		{ "a yes with more", STR(GOOD "smtputf8 yes x\nto b@x\n\n") },
+		{ "a notify before any recipient", STR(GOOD "notify NEVER\nto b@x\n\n") },
+		{ "a notify of another word", STR(GOOD "to b@x\nnotify SOMETIMES\n\n") },
+		{ "never and more", STR(GOOD "to b@x\nnotify NEVER,DELAY\n\n") },
+		{ "a notify in another order", STR(GOOD "to b@x\nnotify DELAY,SUCCESS\n\n") },
+		{ "a notify twice", STR(GOOD "to b@x\nnotify DELAY\nnotify DELAY\n\n") },
+		{ "an orcpt before the notify", STR(GOOD "to b@x\norcpt rfc822;b@x\nnotify DELAY\n\n") },
+		{ "an orcpt without a type", STR(GOOD "to b@x\norcpt b@x\n\n") },
+		{ "an orcpt that is no xtext", STR(GOOD "to b@x\norcpt rfc822;b=x\n\n") },
+		{ "an orcpt twice", STR(GOOD "to b@x\norcpt rfc822;b\norcpt rfc822;b\n\n") },
 		{ "an address over the limit", { 0 } },
 	};
 	struct buf huge = { 0 };
@@ -342,7 +399,8 @@ whatever_octet_of_an_envelope_is_changed_it_is_refused_or_means_what_it_says(voi
 	struct buf text = { 0 };
 
 	(void)state;
-	buf_adds(&text, GOOD "to b@x\nto \"c\\x5c\\x5c d\"@y\n\n");
+	buf_adds(&text, GOOD "ret HDRS\nenvid q+2B1\nbody 8BITMIME\nsmtputf8 yes\nrequiretls yes\n"
+	    "to b@x\nnotify SUCCESS,DELAY\norcpt rfc822;b@x\nto \"c\\x5c\\x5c d\"@y\n\n");
 	for (size_t i = 0; i < text.len; i++) {
 		for (unsigned mask = 1; mask < 256; mask++) {
 			struct envelope e = { 0 };
@@ -392,8 +450,9 @@ static void
 no_value_can_end_its_line(void **state)
 {
 	char from[] = "a@x\nto evil@x", to0[] = "b@x\r\n\nSubject: x", to1[] = "c\\x0a@x";
-	char *to[] = { to0, to1 };
-	struct envelope e = { .id = ID, .from = from, .to = to, .n = 2 };
+	char envid[] = "1\nto evil@x", orcpt[] = "rfc822;x\r\n\nSubject: x";
+	struct recipient to[] = { { .address = to0, .orcpt = orcpt }, { .address = to1 } };
+	struct envelope e = { .id = ID, .from = from, .to = to, .n = 2, .wishes = { .envid = envid } };
 	struct buf text = { 0 };
 	struct str rest, line;
 	size_t lines = 0;
@@ -403,7 +462,7 @@ no_value_can_end_its_line(void **state)
 	rest = buf_str(&text);
 	while (str_line(&rest, &line))
 		lines++;
-	assert_int_equal(lines, 7);
+	assert_int_equal(lines, 9);
 	assert_false(str_has(buf_str(&text), '\r'));
 	buf_free(&text);
 }
@@ -521,6 +580,26 @@ derived_ids_are_not_their_message_and_not_each_other(void **state)
 	free(ids);
 }
 
+/* As the notices of one message: by its first recipient, and by when it was tried
+ * anew, which together are more than 32 bits. */
+static void
+notices_of_one_message_at_different_times_differ(void **state)
+{
+	enum { N = 50000 };
+	char (*ids)[ENVELOPE_ID_LEN + 1] = mem_grow(NULL, 2 * N, sizeof *ids);
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++) {
+		/* 42950 s later, and as many recipients apart as 32 bits would forget. */
+		envelope_derive_id(ID, UINT64_C(1795576000) * ENVELOPE_RECIPIENTS_MAX + i + 32704, ids[i]);
+		envelope_derive_id(ID, UINT64_C(1795618950) * ENVELOPE_RECIPIENTS_MAX + i, ids[N + i]);
+	}
+	qsort(ids, 2 * N, sizeof *ids, compare);
+	for (size_t i = 1; i < 2 * N; i++)
+		assert_true(strcmp(ids[i - 1], ids[i]) != 0);
+	free(ids);
+}
+
 static void
 a_foreign_name_taken_for_an_id_does_no_harm(void **state)
 {
@@ -544,7 +623,8 @@ main(void)
 		cmocka_unit_test(a_stamp_whose_size_is_less_than_its_head_is_refused),
 		cmocka_unit_test(the_size_on_the_wire_counts_crlf_and_the_end_of_the_last_line),
 		cmocka_unit_test(an_envelope_comes_back_as_it_was_written),
-		cmocka_unit_test(ten_thousand_recipients_are_read_and_one_more_is_refused),
+		cmocka_unit_test(the_wishes_come_back_as_they_were_written),
+		cmocka_unit_test(as_many_recipients_as_there_may_be_are_read_and_one_more_is_refused),
 		cmocka_unit_test(a_damaged_envelope_is_refused_with_a_reason),
 		cmocka_unit_test(whatever_octet_of_an_envelope_is_changed_it_is_refused_or_means_what_it_says),
 		cmocka_unit_test(no_control_octet_comes_back_in_an_address),
@@ -555,6 +635,7 @@ main(void)
 		cmocka_unit_test(a_hundred_thousand_ids_of_one_microsecond_differ_by_their_tails),
 		cmocka_unit_test(a_derived_id_is_always_the_same_and_of_the_same_time),
 		cmocka_unit_test(derived_ids_are_not_their_message_and_not_each_other),
+		cmocka_unit_test(notices_of_one_message_at_different_times_differ),
 		cmocka_unit_test(a_foreign_name_taken_for_an_id_does_no_harm),
 	};
 

@@ -100,7 +100,7 @@ a_job_brings_its_recipients_and_its_open_message(void **state)
 	for (size_t i = 0; i < COUNT(lens); i++) {
 		struct errand e = { 0 };
 
-		assert_true(errand_job(w->ours, ID, lists[i], lens[i], w->message));
+		assert_true(errand_job(w->ours, ID, lists[i], lens[i], w->message, -1));
 		assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
 		assert_string_equal(e.id, ID);
 		assert_int_equal(e.n, lens[i]);
@@ -115,16 +115,44 @@ a_job_brings_its_recipients_and_its_open_message(void **state)
 }
 
 static void
-a_job_for_every_second_of_ten_thousand_recipients_fits(void **state)
+where_somebody_looks_on_a_job_brings_a_second_descriptor(void **state)
 {
-	enum { N = ENVELOPE_RECIPIENTS_MAX / 2 };
+	static const size_t one[] = { 0 };
+	struct world *w = *state;
+	int trace = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	unsigned before = count_descriptors();
+	struct errand e = { 0 };
+	struct stat a, b;
+
+	assert_true(trace >= 0);
+	assert_int_equal(fstat(trace, &a), 0);
+	assert_true(errand_job(w->ours, ID, one, 1, w->message, trace));
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
+	assert_true(e.has_fd && e.has_trace && e.fd != e.trace);
+	assert_int_equal(fstat(e.trace, &b), 0);
+	assert_true(a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+	assert_int_equal(fcntl(e.trace, F_GETFD), FD_CLOEXEC);
+	errand_free(&e);
+	errand_free(&e);
+	assert_int_equal(count_descriptors(), before);
+	assert_true(errand_job(w->ours, ID, one, 1, w->message, -1));
+	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
+	assert_false(e.has_trace);
+	errand_free(&e);
+	close(trace);
+}
+
+static void
+a_job_for_every_second_of_many_recipients_fits(void **state)
+{
+	enum { N = 1000 };      /* the most that one transaction takes */
 	struct world *w = *state;
 	size_t *list = mem_grow(NULL, N, sizeof *list);
 	struct errand e = { 0 };
 
 	for (size_t i = 0; i < N; i++)
-		list[i] = 2 * i;
-	assert_true(errand_job(w->ours, ID, list, N, w->message));
+		list[i] = ENVELOPE_RECIPIENTS_MAX - 1 - 2 * (N - 1 - i);
+	assert_true(errand_job(w->ours, ID, list, N, w->message, -1));
 	assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
 	assert_int_equal(e.n, N);
 	assert_memory_equal(e.recipients, list, N * sizeof *list);
@@ -268,7 +296,7 @@ a_record_that_nobody_would_have_written_is_broken(void **state)
 		STR("noted 0gt2c3d4e5f6abcdefgh"), STR("noted ../../../../etc/pass"), STR("noted  " ID),
 		STR("to"), STR("to " ID), STR("to " ID " 0"), STR("to " ID " 0 done"),
 		STR("to " ID " 0 done none"), STR("to " ID " 0 done none 250"),
-		STR("to " ID " -1 done none 250 - x"), STR("to " ID " 10000 done none 250 - x"),
+		STR("to " ID " -1 done none 250 - x"), STR("to " ID " 100000 done none 250 - x"),
 		STR("to " ID " 0 maybe none 250 - x"), STR("to " ID " 0 done nobody 250 - x"),
 		STR("to " ID " 0 done none 1000 - x"), STR("to " ID " 0 done none x - x"),
 		STR("to " ID " 0 done none 250 2.0.123456789 x"), STR("to " ID " 0 done none 250  x"),
@@ -279,7 +307,7 @@ a_record_that_nobody_would_have_written_is_broken(void **state)
 		STR("job"), STR("job " ID), STR("job " ID " "), STR("job X 0"), STR("job " ID " x"),
 		STR("job " ID " 0-"), STR("job " ID " -1"), STR("job " ID " 1-0"), STR("job " ID " 0,0"),
 		STR("job " ID " 2,1"), STR("job " ID " 0-3,3"), STR("job " ID " 0,,1"), STR("job " ID " ,0"),
-		STR("job " ID " 0,"), STR("job " ID " 10000"), STR("job " ID " 0-10000"),
+		STR("job " ID " 0,"), STR("job " ID " 100000"), STR("job " ID " 0-100000"),
 		STR("job " ID " 0 1"), STR("job " ID " 0-18446744073709551616"), STR("ready\0"), STR("\0ready"),
 	};
 
@@ -340,6 +368,23 @@ where_nothing_was_said_nobody_waits(void **state)
 	alarm(0);
 }
 
+/* It is told as a reset then, before the words. */
+static void
+an_end_that_closes_with_our_words_unread_is_heard_out(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	int theirs = w->theirs;
+
+	errand_quit(w->ours);
+	errand_say(w->theirs, STR("end " ID));
+	w->theirs = dup(w->message);
+	close(theirs);
+	assert_int_equal(errand_read(w->ours, false, &e), ERRAND_END);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_CLOSED);
+	errand_free(&e);
+}
+
 static void
 the_end_of_the_other_side_is_told_once_its_words_are_read(void **state)
 {
@@ -367,7 +412,7 @@ saying_something_to_nobody_is_false_and_no_signal(void **state)
 	assert_false(errand_say(w->theirs, STR("ready")));
 	assert_false(errand_noted(w->theirs, ID));
 	assert_false(errand_quit(w->theirs));
-	assert_false(errand_job(w->theirs, ID, one, 1, w->message));
+	assert_false(errand_job(w->theirs, ID, one, 1, w->message, -1));
 }
 
 static void
@@ -380,7 +425,7 @@ a_descriptor_that_nobody_took_is_closed(void **state)
 	int taken;
 
 	for (int i = 0; i < 10; i++) {
-		errand_job(w->ours, ID, one, 1, w->message);
+		errand_job(w->ours, ID, one, 1, w->message, -1);
 		assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_JOB);
 	}
 	assert_int_equal(count_descriptors(), before + 1);
@@ -406,7 +451,7 @@ descriptors_that_nobody_asked_for_are_closed(void **state)
 
 			send_with(w->ours, words[j], w->message, copies[i]);
 			errand_read(w->theirs, true, &e);
-			assert_true(count_descriptors() <= before + 1);
+			assert_true(count_descriptors() <= before + 2);
 			errand_free(&e);
 			assert_int_equal(count_descriptors(), before);
 		}
@@ -420,7 +465,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PROMISE(a_job_brings_its_recipients_and_its_open_message),
-		PROMISE(a_job_for_every_second_of_ten_thousand_recipients_fits),
+		PROMISE(where_somebody_looks_on_a_job_brings_a_second_descriptor),
+		PROMISE(a_job_for_every_second_of_many_recipients_fits),
 		PROMISE(noted_and_quit_arrive),
 		PROMISE(an_answer_about_a_recipient_comes_back_in_every_outcome_and_scope),
 		PROMISE(the_longest_reason_arrives_whole),
@@ -431,6 +477,7 @@ main(void)
 		PROMISE(a_job_without_its_message_is_broken),
 		PROMISE(a_record_over_the_limit_is_broken_and_the_next_is_read),
 		PROMISE(where_nothing_was_said_nobody_waits),
+		PROMISE(an_end_that_closes_with_our_words_unread_is_heard_out),
 		PROMISE(the_end_of_the_other_side_is_told_once_its_words_are_read),
 		PROMISE(saying_something_to_nobody_is_false_and_no_signal),
 		PROMISE(a_descriptor_that_nobody_took_is_closed),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "envelope.h"
 #include "fate.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -341,6 +342,39 @@ it_is_settled_when_nobody_is_later(void **state)
 }
 
 static void
+a_fate_of_as_many_recipients_as_there_may_be_can_be_read_again(void **state)
+{
+	static const char *const words[] = { "\\", "\xc3\xa4" };
+	struct why why = { .code = 550, .status = "5.123.45678" };
+
+	(void)state;
+	for (size_t w = 0; w < COUNT(words); w++) {
+		struct fate f;
+		struct buf text = { 0 };
+
+		why.text[0] = '\0';
+		for (size_t n = 0; n + 2 < sizeof why.text; n += strlen(words[w]))
+			memcpy(why.text + n, words[w], strlen(words[w]) + 1);
+		fate_init(&f, ENVELOPE_RECIPIENTS_MAX);
+		f.last = why;
+		f.held = true;
+		snprintf(f.hold_reason, sizeof f.hold_reason, "%.190s", why.text);
+		for (size_t i = 0; i < f.n; i++) {
+			fate_note(&f, i, NEVER, &why);
+			f.to[i].told = true;
+		}
+		assert_true(f.to[0].text[0] != '\0');
+		assert_int_equal(codec_utf8(str_of(f.to[0].text + strlen(f.to[0].text) -
+		    strlen(words[w])), &(uint32_t){ 0 }), strlen(words[w]));
+		fate_write(&f, &text);
+		assert_true(text.len <= FATE_MAX);
+		buf_free(&text);
+		check_round_trip(&f);
+		fate_free(&f);
+	}
+}
+
+static void
 renewing_tries_the_refused_again_and_leaves_the_done_alone(void **state)
 {
 	struct fate f;
@@ -380,6 +414,7 @@ main(void)
 		cmocka_unit_test(done_and_never_stay_what_they_are),
 		cmocka_unit_test(a_later_answer_replaces_an_earlier_one),
 		cmocka_unit_test(it_is_settled_when_nobody_is_later),
+		cmocka_unit_test(a_fate_of_as_many_recipients_as_there_may_be_can_be_read_again),
 		cmocka_unit_test(renewing_tries_the_refused_again_and_leaves_the_done_alone),
 	};
 

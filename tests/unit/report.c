@@ -18,7 +18,7 @@
 
 static char from[] = "sender@example.org";
 static char to0[] = "zero@example.net", to1[] = "one@example.net", to2[] = "two@example.net";
-static char *to[] = { to0, to1, to2 };
+static struct recipient to[] = { { .address = to0 }, { .address = to1 }, { .address = to2 } };
 
 /* A message with three recipients: done, refused, still waiting. */
 struct world {
@@ -252,7 +252,7 @@ hostile_words_stay_in_their_line_and_show_their_controls(void **state)
 	struct buf text = { 0 };
 	struct str body;
 	char hostile[] = "x\x1b]0;y\x07@z\r\nBcc: evil@x\n\n${run{id}} `id` %n";
-	char *hostile_to[] = { to0, hostile, to2 };
+	struct recipient hostile_to[] = { { .address = to0 }, { .address = hostile }, { .address = to2 } };
 
 	(void)state;
 	set_up(&w);
@@ -278,7 +278,7 @@ the_longest_words_and_addresses_make_no_long_line(void **state)
 	struct world w;
 	struct buf text = { 0 };
 	char *long_name = mem_alloc(ADDRESS_MAX + 1), *long_words = mem_alloc(4001);
-	char *long_to[] = { to0, long_name, to2 };
+	struct recipient long_to[] = { { .address = to0 }, { .address = long_name }, { .address = to2 } };
 
 	(void)state;
 	memset(long_name, 'a', ADDRESS_MAX);
@@ -294,6 +294,111 @@ the_longest_words_and_addresses_make_no_long_line(void **state)
 	buf_free(&text);
 	fate_free(&w.fate);
 	free(long_name);
+}
+
+static void
+it_names_whom_and_what_the_sender_named(void **state)
+{
+	static const struct {
+		const char *orcpt, *line;       /* NULL: no such line */
+	} rows[] = {
+		{ NULL, NULL },
+		{ "rfc822;root@host.example", "    Original recipient: root@host.example\n" },
+		{ "rfc822;a+2Bb+3Dc@host.example", "    Original recipient: a+b=c@host.example\n" },
+		{ "rfc822;x+0AFrom:+20y", "    Original recipient: x\\x0aFrom: y\n" },
+		/* It says nothing that is not there already. */
+		{ "rfc822;one@example.net", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct world w;
+		struct buf text = { 0 };
+		char orcpt[80] = "", envid[] = "job+2042+0A.";
+		struct recipient original_to[] = { { .address = to0 }, { .address = to1 }, { .address = to2 } };
+
+		set_up(&w);
+		if (rows[i].orcpt != NULL) {
+			snprintf(orcpt, sizeof orcpt, "%s", rows[i].orcpt);
+			original_to[1].orcpt = orcpt;
+			w.envelope.wishes.envid = envid;
+		}
+		w.envelope.to = original_to;
+		report_write(&w.report, &text);
+		check_text(&text);
+		if (rows[i].line != NULL)
+			assert_has(buf_str(&text), rows[i].line);
+		else
+			assert_lacks(buf_str(&text), "Original recipient");
+		if (rows[i].orcpt != NULL)
+			assert_has(buf_str(&text), "\nOriginal envelope id: job 42\\x0a.\n");
+		else
+			assert_lacks(buf_str(&text), "Original envelope id");
+		buf_free(&text);
+		fate_free(&w.fate);
+	}
+}
+
+static void
+of_a_message_that_required_tls_it_gives_nobody_away(void **state)
+{
+	struct world w;
+	struct buf text = { 0 };
+	char envid[] = "secret-17", orcpt[] = "rfc822;hidden@example.net";
+	struct recipient secret_to[] = { { .address = to0 }, { .address = to1, .orcpt = orcpt },
+		{ .address = to2 } };
+
+	(void)state;
+	set_up(&w);
+	w.envelope.to = secret_to;
+	w.envelope.wishes = (struct wishes){ .requiretls = true, .envid = envid };
+	fate_note(&w.fate, 2, NEVER, &(struct why){ .code = 550, .text = "550 two@example.net is gone" });
+	report_write(&w.report, &text);
+	check_text(&text);
+	/* RFC 8689 section 5: what failed, and how it failed, and nothing of its header. */
+	assert_has(buf_str(&text), "\n  recipient 2: 5.1.1\n");
+	assert_has(buf_str(&text), "\n  recipient 3: 550\n");
+	assert_has(buf_str(&text), "subpost show " ID);
+	assert_lacks(buf_str(&text), "one@");
+	assert_lacks(buf_str(&text), "two@");
+	assert_lacks(buf_str(&text), "hidden");
+	assert_lacks(buf_str(&text), "no such user");
+	assert_lacks(buf_str(&text), "secret");
+	buf_free(&text);
+	fate_free(&w.fate);
+}
+
+static void
+of_very_many_it_names_a_thousand_and_counts_the_others(void **state)
+{
+	enum { N = REPORT_NAMED_MAX + 5 };
+	struct world w;
+	struct buf text = { 0 };
+	struct recipient *many = mem_alloc(N * sizeof *many);
+	struct str rest, line;
+	size_t named = 0;
+
+	(void)state;
+	set_up(&w);
+	fate_free(&w.fate);
+	fate_init(&w.fate, N);
+	for (size_t i = 0; i < N; i++) {
+		many[i].address = to1;
+		fate_note(&w.fate, i, NEVER, &(struct why){ .code = 550, .text = "550 no" });
+	}
+	w.fate.to[0].told = true;
+	w.envelope.to = many;
+	w.envelope.n = N;
+	report_write(&w.report, &text);
+	check_text(&text);
+	rest = buf_str(&text);
+	while (str_line(&rest, &line))
+		named += str_is(line, "  one@example.net");
+	assert_int_equal(named, REPORT_NAMED_MAX);
+	assert_has(buf_str(&text), "\n  and 4 more\n");
+	buf_free(&text);
+	fate_free(&w.fate);
+	free(many);
 }
 
 static void
@@ -343,6 +448,9 @@ main(void)
 		cmocka_unit_test(it_says_what_to_type_next),
 		cmocka_unit_test(hostile_words_stay_in_their_line_and_show_their_controls),
 		cmocka_unit_test(the_longest_words_and_addresses_make_no_long_line),
+		cmocka_unit_test(it_names_whom_and_what_the_sender_named),
+		cmocka_unit_test(of_a_message_that_required_tls_it_gives_nobody_away),
+		cmocka_unit_test(of_very_many_it_names_a_thousand_and_counts_the_others),
 		cmocka_unit_test(a_refusal_without_words_says_that_none_were_given),
 		cmocka_unit_test(the_same_facts_give_the_same_report),
 	};

@@ -80,7 +80,7 @@ tear_down(void **state)
 /* ---- small hands ---- */
 
 static char sender[] = "a@example.org", to0[] = "b@example.org", to1[] = "c@example.org";
-static char *recipients[] = { to0, to1 };
+static struct recipient recipients[] = { { .address = to0 }, { .address = to1 } };
 
 static enum outcome
 begin(struct world *w, struct draft *d, const char *id)
@@ -422,7 +422,7 @@ the_envelope_comes_back(void **state)
 	assert_string_equal(l.envelope.id, ID_A);
 	assert_string_equal(l.envelope.from, sender);
 	assert_true(l.envelope.n == 2 && l.envelope.uid == 7 && l.envelope.arrived == 1795576000);
-	assert_string_equal(l.envelope.to[1], to1);
+	assert_string_equal(l.envelope.to[1].address, to1);
 	assert_true(l.promised);
 	assert_int_equal(l.fate.n, 2);
 	assert_int_equal(fate_count(&l.fate, LATER), 2);
@@ -509,7 +509,8 @@ an_envelope_over_its_limit_is_refused_with_65_and_leaves_nothing(void **state)
 	struct world *w = *state;
 	struct draft d = { 0 };
 	char *huge = mem_alloc(ENVELOPE_MAX + 1);
-	struct envelope e = { .id = ID_A, .from = sender, .to = &huge, .n = 1 };
+	struct recipient to = { .address = huge };
+	struct envelope e = { .id = ID_A, .from = sender, .to = &to, .n = 1 };
 
 	memset(huge, 'a', ENVELOPE_MAX);
 	assert_int_equal(spool_begin(&w->s, &d, &e, &w->why), NEVER);
@@ -926,6 +927,37 @@ tries_of(struct world *w, enum spool_place place, const char *id)
 	return tries;
 }
 
+/* Whoever reads before it has the lock may have read what is no longer so. */
+static void
+what_changed_before_the_lock_was_ours_is_read_again(void **state)
+{
+	struct world *w = *state;
+	struct letter l = LETTER_INIT, other = LETTER_INIT;
+	struct fate f = { 0 };
+	int fd;
+
+	queue(w, ID_A, TEXT);
+	assert_int_equal(spool_read(&w->s, SPOOL_QUEUE, ID_A, &l, &w->why), DONE);
+	assert_int_equal(l.fate.tries, 0);
+	make_fate(&f);
+	assert_int_equal(spool_set_fate(&w->s, ID_A, &f, &w->why), DONE);
+	assert_true(spool_lock(&l));
+	fd = l.fd;
+	assert_int_equal(spool_read_again(&w->s, SPOOL_QUEUE, ID_A, &l, &w->why), DONE);
+	assert_int_equal(l.fate.tries, f.tries);
+	assert_int_equal(l.fd, fd);
+	assert_int_equal(spool_read(&w->s, SPOOL_QUEUE, ID_A, &other, &w->why), DONE);
+	assert_false(spool_lock(&other));
+	assert_false(spool_is_removed(&l));
+	assert_int_equal(spool_drop(&w->s, ID_A, &w->why), DONE);
+	assert_true(spool_is_removed(&l));
+	assert_int_equal(spool_read_again(&w->s, SPOOL_QUEUE, ID_A, &l, &w->why), LATER);
+	assert_int_equal(w->why.exit, 66);
+	spool_letter_free(&l);
+	spool_letter_free(&other);
+	fate_free(&f);
+}
+
 static void
 a_fate_is_read_with_its_message_and_replaced_whole(void **state)
 {
@@ -1096,6 +1128,48 @@ reviving_what_is_not_there_is_later_and_makes_no_message(void **state)
 	fate_free(&f);
 }
 
+static void
+what_a_person_removes_is_renamed_before_it_goes(void **state)
+{
+	struct world *w = *state;
+	struct fate f;
+	struct stat st;
+	int fd;
+
+	make_fate(&f);
+	queue(w, ID_A, TEXT);
+	spool_set_fate(&w->s, ID_A, &f, &w->why);
+	fd = openat(w->s.queue, ID_A, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(spool_remove(&w->s, ID_A, &w->why), DONE);
+	assert_false(is_there(w, "queue/" ID_A));
+	assert_false(is_there(w, "queue/" ID_A ".fate"));
+	assert_false(is_there(w, "queue/" ID_A ".gone"));
+	assert_true(fstat(fd, &st) == 0 && st.st_nlink == 0);
+	assert_int_equal(spool_remove(&w->s, ID_A, &w->why), LATER);
+	close(fd);
+	fate_free(&f);
+}
+
+static void
+what_somebody_died_over_removing_is_swept(void **state)
+{
+	struct world *w = *state;
+	struct fate f;
+	struct ids ids;
+
+	make_fate(&f);
+	queue(w, ID_A, TEXT);
+	spool_set_fate(&w->s, ID_A, &f, &w->why);
+	assert_int_equal(renameat(w->s.queue, ID_A, w->s.queue, ID_A ".gone"), 0);
+	assert_int_equal(spool_list(&w->s, SPOOL_QUEUE, &ids, &w->why), DONE);
+	assert_int_equal(ids.n, 0);
+	spool_ids_free(&ids);
+	spool_sweep(&w->s, 1000);
+	assert_false(is_there(w, "queue/" ID_A ".gone"));
+	assert_false(is_there(w, "queue/" ID_A ".fate"));
+	fate_free(&f);
+}
+
 /* ---- litter ---- */
 
 static void
@@ -1189,6 +1263,40 @@ what_has_failed_is_kept_for_its_time_and_then_removed(void **state)
 }
 
 /* ---- the runner's files ---- */
+
+static void
+one_more_waits_for_the_runners_lock(void **state)
+{
+	struct world *w = *state;
+	int runner = spool_lock_runner(&w->s), next = spool_lock_next(&w->s);
+
+	assert_true(runner >= 0 && next >= 0);
+	assert_int_equal(spool_lock_next(&w->s), -1);
+	assert_int_equal(errno, EWOULDBLOCK);
+	close(next);
+	next = spool_lock_next(&w->s);
+	assert_true(next >= 0);
+	assert_int_equal(fcntl(next, F_GETFD), FD_CLOEXEC);
+	close(next);
+	close(runner);
+}
+
+/* The first try may have got that far. */
+static void
+given_up_once_more_it_is_where_it_belongs(void **state)
+{
+	struct world *w = *state;
+	struct fate f = { 0 };
+
+	queue(w, ID_A, TEXT);
+	make_fate(&f);
+	assert_int_equal(spool_fail(&w->s, ID_A, &f, &w->why), DONE);
+	assert_int_equal(spool_fail(&w->s, ID_A, &f, &w->why), DONE);
+	assert_true(is_there(w, "failed/" ID_A) && is_there(w, "failed/" ID_A ".fate"));
+	assert_int_equal(count_names(w, "queue"), 0);
+	assert_int_equal(spool_fail(&w->s, ID_B, &f, &w->why), LATER);
+	fate_free(&f);
+}
 
 static void
 there_is_one_runner_a_queue(void **state)
@@ -1326,6 +1434,7 @@ main(void)
 		PROMISE(what_somebody_still_has_is_not_swept),
 		PROMISE(a_whole_message_is_never_swept),
 		PROMISE(an_open_file_is_read_the_same_way_and_stays_the_callers),
+		PROMISE(what_changed_before_the_lock_was_ours_is_read_again),
 		PROMISE(a_fate_is_read_with_its_message_and_replaced_whole),
 		PROMISE(a_damaged_fate_holds_its_message_and_is_never_guessed),
 		PROMISE(a_fate_that_is_no_regular_file_holds_its_message_and_is_not_waited_for),
@@ -1336,11 +1445,15 @@ main(void)
 		PROMISE(failing_again_replaces_an_older_failures_fate),
 		PROMISE(forgotten_both_are_gone),
 		PROMISE(reviving_what_is_not_there_is_later_and_makes_no_message),
+		PROMISE(what_a_person_removes_is_renamed_before_it_goes),
+		PROMISE(what_somebody_died_over_removing_is_swept),
 		PROMISE(a_fate_without_its_message_is_swept_and_one_with_it_is_not),
 		PROMISE(the_new_fate_of_a_message_on_its_way_back_is_not_swept),
 		PROMISE(half_replacements_and_abandoned_drafts_are_swept_once_they_are_old),
 		PROMISE(foreign_names_are_left_alone),
 		PROMISE(what_has_failed_is_kept_for_its_time_and_then_removed),
+		PROMISE(one_more_waits_for_the_runners_lock),
+		PROMISE(given_up_once_more_it_is_where_it_belongs),
 		PROMISE(there_is_one_runner_a_queue),
 		PROMISE(the_process_that_is_the_runner_can_be_named),
 		PROMISE(a_directory_that_was_removed_is_noticed),

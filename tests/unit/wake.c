@@ -293,6 +293,31 @@ the_name_goes_first_and_what_came_before_is_still_read(void **state)
 	buf_free(&words);
 }
 
+/* Whoever had found the socket and only now says his words must learn that they
+ * will not be read. */
+static void
+once_hidden_it_takes_no_more_words_by_any_way(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct buf words = { 0 };
+	struct wake r = listen_on(&w->s);
+	int from = wake_socket();
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/runner", w->root);
+	assert_int_equal(connect(from, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(send(from, "wake A", 6, MSG_NOSIGNAL), 6);
+	wake_hide(&w->s, &r);
+	assert_int_equal(send(from, "wake B", 6, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	assert_true(wake_receive(r.fd, &words));
+	assert_string_equal(buf_c(&words), "wake A");
+	assert_false(wake_receive(r.fd, &words));
+	wake_close(&r);
+	close(from);
+	buf_free(&words);
+}
+
 static void
 the_name_of_another_runners_socket_is_left_in_its_place(void **state)
 {
@@ -528,6 +553,45 @@ a_runner_that_listens_is_told_and_none_is_started(void **state)
 	buf_free(&words);
 }
 
+static void
+fill_up(struct world *w)
+{
+	alarm(20);
+	while (wake_send(&w->s, STR("wake")) == WAKE_SENT)
+		continue;
+	alarm(0);
+}
+
+/* What is new will be seen anyway; that something is to be tried again would not. */
+static void
+a_runner_with_too_many_words_is_asked_again_for_a_retry_only(void **state)
+{
+	struct world *w = *state;
+	struct buf words = { 0 };
+	struct why why = { 0 };
+	struct wake r = listen_on(&w->s);
+	bool heard = false;
+	int status;
+	pid_t pid;
+
+	fill_up(w);
+	assert_int_equal(wake_runner(&w->s, STR("wake A"), false, &why), DONE);
+	assert_int_equal(wake_runner(&w->s, STR("retry"), true, &why), LATER);
+	assert_non_null(strstr(why.text, "does not listen"));
+	pid = fork();
+	if (pid == 0)
+		_exit(wake_runner(&w->s, STR("retry"), true, &why) == DONE ? 0 : 1);
+	assert_true(pid > 0);
+	alarm(20);
+	while (!heard)
+		heard = wake_receive(r.fd, &words) && str_is(buf_str(&words), "retry");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	alarm(0);
+	assert_int_equal(status, 0);
+	leave(&w->s, &r);
+	buf_free(&words);
+}
+
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -539,6 +603,7 @@ main(void)
 		PROMISE(more_than_the_words_may_hold_is_cut_and_does_no_harm),
 		PROMISE(after_unbinding_nobody_is_there_and_no_name_is_left),
 		PROMISE(the_name_goes_first_and_what_came_before_is_still_read),
+		PROMISE(once_hidden_it_takes_no_more_words_by_any_way),
 		PROMISE(the_name_of_another_runners_socket_is_left_in_its_place),
 		PROMISE(a_dead_runners_socket_is_nobody_and_is_replaced),
 		PROMISE(a_plain_file_in_its_place_is_nobody_and_is_replaced),
@@ -555,6 +620,7 @@ main(void)
 		cmocka_unit_test(a_program_beside_the_running_one_is_found),
 		cmocka_unit_test(a_program_that_is_not_beside_it_is_looked_for_where_it_was_installed),
 		PROMISE(a_runner_that_listens_is_told_and_none_is_started),
+		PROMISE(a_runner_with_too_many_words_is_asked_again_for_a_retry_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
