@@ -59,7 +59,7 @@ MANUALS = sendmail.8 mailq.1 newaliases.1 subpost.1 subpostd.8 subpost.ini.5 sub
 # Tests: one program a unit, and the far ends that the flow tests talk to.
 UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate \
 	reply verdict schedule person config aliases recipients spool health trace wake errand secret conn sasl sandbox report agenda dialogue options smtpin await steer
-TOOLS = smarthost
+TOOLS = smarthost addresses
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,
 # with all of the library that needs no other library.
@@ -148,7 +148,7 @@ demo:
 	@tests/lib/demo $B
 
 check:
-	@tests/lib/need build check
+	@tests/lib/need build check callers
 	@$(MAKE) --no-print-directory -s tests
 	@tests/run $B
 
