@@ -151,8 +151,11 @@ calls(
 	[ 'files of no octet, and so no words', [ 'a@x.example' ], $TEXT, 75, qr/^/, with => [ 'prlimit', '--fsize=0', '--' ] ],
 	[ 'files too small for the message', [ 'a@x.example' ], "Subject: x\n\n" . "x\n" x 100_000, 75, qr/\S/,
 	    with => [ 'prlimit', '--fsize=65536', '--' ] ],
-	[ 'no descriptor left', [ 'a@x.example' ], $TEXT, [ 71, 75, 78 ], qr/\S/, with => [ 'prlimit', '--nofile=3', '--' ] ],
 	[ 'one descriptor left', [ 'a@x.example' ], $TEXT, [ 71, 75, 78 ], qr/\S/, with => [ 'prlimit', '--nofile=4', '--' ] ]);
+
+# A dynamic loader would need one before we are asked.
+calls([ 'no descriptor left', [ 'a@x.example' ], $TEXT, [ 71, 75, 78 ], qr/\S/, with => [ 'prlimit', '--nofile=3', '--' ] ])
+    if slurp("$B/sendmail") !~ m{/ld-linux};
 
 # -- the configuration
 
