@@ -226,6 +226,23 @@ out:
 	return o;
 }
 
+/* Is an octet over 127 in it?  Eight at a time: one by one they were a tenth of a
+ * long message's way into the queue. */
+static bool
+has_eight_bit(struct str s)
+{
+	uint64_t all = 0, word;
+	size_t i = 0;
+
+	for (; i + sizeof word <= s.len; i += sizeof word) {
+		memcpy(&word, s.p + i, sizeof word);
+		all |= word;
+	}
+	for (; i < s.len; i++)
+		all |= (unsigned char)s.p[i];
+	return (all & UINT64_C(0x8080808080808080)) != 0;
+}
+
 /* Counts lines, the longest of them, and octets over 127. */
 static void
 count_text(struct draft *d, struct str text)
@@ -234,8 +251,7 @@ count_text(struct draft *d, struct str text)
 
 	if (text.len == 0)
 		return;
-	for (const char *q = p; !d->stamp.eight_bit && q < end; q++)
-		d->stamp.eight_bit = (*q & 0x80) != 0;
+	d->stamp.eight_bit = d->stamp.eight_bit || has_eight_bit(text);
 	while (p < end) {
 		const char *lf = memchr(p, '\n', (size_t)(end - p));
 

@@ -376,6 +376,10 @@ the_stamp_tells_the_text_as_it_is_in_whatever_pieces_it_came(void **state)
 		{ STR("a\xff\n"), 1, 2, true, false },
 		{ STR("a\n\x80"), 1, 1, true, true },
 		{ STR("a\rb\n"), 1, 3, false, false },
+		{ STR("01234\xe9 789abc"), 0, 13, true, true },         /* in a word, */
+		{ STR("\x80""123456789abcdef"), 0, 16, true, true },     /* at its begin */
+		{ STR("01234567\xff"), 0, 9, true, true },              /* and behind the last */
+		{ STR("0123456789abcdef\x7f"), 0, 17, false, true },
 		{ STR("\x7f\x01\n"), 1, 2, false, false },
 	};
 	struct world *w = *state;
