@@ -134,7 +134,8 @@ my ($other, $lock) = ("$T/other");
 	$r = post('locked', env => { SUBPOST_CONFIG => "$T/other.ini" });
 	is("$r->{status} $r->{err}", '0 ', 'whose lock somebody holds takes a message all the same');
 	cmp_ok($r->{seconds}, '<', 5, 'at once');
-	is(run([ "$B/subpostd" ], env => { SUBPOST_CONFIG => "$T/other.ini" })->{status}, 0, 'since a runner waits for it, another need not');
+	ok(wait_for(sub { Flow::holder("$other/next") }, 10, 'the one who waits'), 'a runner waits for it');
+	is(run([ "$B/subpostd" ], env => { SUBPOST_CONFIG => "$T/other.ini" })->{status}, 0, 'and another need not');
 }
 
 # -- in the very moment the runner leaves

@@ -77,15 +77,17 @@ SKIP: {
 # -- no environment at all
 
 SKIP: {
-	skip 'only root may mount', 2 if !$namespaces;
+	skip 'only root may mount', 3 if !$namespaces;
 	my $uid = $other ? 65534 : 0;
 
-	spew("$T/passwd", "me:x:$uid:$uid:Me,,,:$HOME:/bin/sh\n", 0644);
+	spew("$T/passwd", "me:x:$uid:$uid:J\xc3\xb6rg &, room 1,,:$HOME:/bin/sh\n", 0644);
 	$r = run([ 'unshare', '-m', 'sh', '-c', "mount --bind $T/passwd /etc/passwd && exec " .
 		($other ? 'setpriv --reuid=65534 --regid=65534 --clear-groups ' : '') .
-		'env -i ' . sh_quoted("$B/sendmail", 'a@x.example') ], stdin => $TEXT);
+		'env -i ' . sh_quoted("$B/sendmail", 'a@x.example') ], stdin => $TEXT =~ s/^From:.*\n//r);
 	is("$r->{status} $r->{err}", '0 ', 'without an environment the home of the password file is taken');
 	arrives('and the message is sent');
+	like(($sh->messages)[-1]{eml}, qr/^From: =\?utf-8\?q\?J=C3=B6rg_Me\?= <user\@example\.net>\r$/mi,
+	    'from the full name of the password file, whose & is the login, without the room');
 	wait_no_runner();
 }
 

@@ -36,7 +36,7 @@ rows(
 	    [ 'Subject: x' ], [ 'Bcc', 'To' ] ],
 	[ 'a Bcc folded over lines', [ '-t' ], "Bcc: a\@x.example,\n b\@x.example,\n\tc\@x.example\nSubject: x\n\n",
 	    "0 $ME>a\@x.example b\@x.example c\@x.example", undef, [ 'Bcc' ] ],
-	[ 'a Bcc that comes last', [ '-t' ], "To: a\@x.example\n" . "X-Long: y\n" x 4000 . "Bcc: z\@x.example\n\nhi\n",
+	[ 'a Bcc that comes last', [ '-t' ], "To: a\@x.example\n" . ('X-Long: ' . 'y' x 900 . "\n") x 1000 . "Bcc: z\@x.example\n\nhi\n",
 	    "0 $ME>a\@x.example z\@x.example", undef, [ 'Bcc' ], "hi\n" ],
 	[ 'Bcc goes without -t, too', [ 'a@x.example' ], "Bcc: b\@x.example\nTo: c\@x.example\n\n", "0 $ME>a\@x.example",
 	    [ 'To: c@x.example' ], [ 'Bcc' ] ],
@@ -143,7 +143,9 @@ rows(
 	[ 'the null sender passes', [ '-f', '<>', 'a@x.example' ], "\n", '0 >a@x.example', undef, undef, undef, %SENDERS ],
 	[ 'others are refused with 77', [ '-f', 's@x.example', 'a@x.example' ], "\n", '77 nothing', undef, undef, undef, %SENDERS ],
 	[ 'and are not with force-from', [ '-f', 's@x.example', 'a@x.example' ], "\n", '0 s@x.example>a@x.example', undef, undef, undef,
-	    ini => { smarthost => { senders => '*@example.net', 'force-from' => 'yes' } } ]);
+	    ini => { smarthost => { senders => '*@example.net', 'force-from' => 'yes' } } ],
+	[ 'what from = header found is asked about, too', [ 'a@x.example' ], "From: f\@x.example\n\n", '77 nothing', undef, undef, undef,
+	    ini => { smarthost => { from => 'header', senders => '*@example.net' } } ]);
 
 # -- From:
 
@@ -281,5 +283,25 @@ for (@rows) {
 	push @wrong, grep { length > 78 } map { split /\n/ } grep { /^(?:From|Date|Message-ID|Sender|Received: by \S+ \(subpost)/ && $input !~ /^From: /m } @{ $l ? $l->{head} : [] };
 	push @wrong, "body: '$l->{body}'" if defined $body && $l && $l->{body} ne $body;
 	ok(!@wrong, $promise) or diag(join "\n", @wrong, $l ? join "\n", @{ $l->{head} } : ());
+}
+
+# -- and its weight: the text is never held as a whole
+
+SKIP: {
+	skip 'sanitizers have a memory of their own', 2 if slurp("$B/sendmail") =~ /__asan_init/;
+	my $block = ('y' x 63 . "\n") x 1024;
+	local $SIG{PIPE} = 'IGNORE';
+
+	ini(smarthost => { nobody_answers() });
+	pipe my $in, my $out or die "pipe: $!";
+	my $p = start([ "$B/sendmail", 'a@x.example' ], stdin => $in);
+	close $in;
+	$out->autoflush(1);
+	print $out "Subject: x\n\n";
+	print $out $block for 1 .. 90 * 16;
+	my ($kib) = (slurp('/proc/' . $p->pid . '/status') // '') =~ /^VmHWM:\s*(\d+) kB/m;
+	close $out;
+	is($p->wait(60)->{status}, 0, 'a text of 90 MiB is taken');
+	cmp_ok($kib // 1 << 30, '<', 2048, 'in less than 2 MiB of memory');
 }
 done_testing();

@@ -85,6 +85,8 @@ is(scalar(my @p = do { my %p = map { $_->{pid} => 1 } @face; keys %p }), 1,
 is(names(grep { $_->{call} =~ /^v?fork|^clone|^execve$/ } @face), 'execve', 'no other is started');
 is_deeply([ map { $_->{args} } grep { $_->{args} =~ m{/password"} } @face ], [],
     'the password file is not touched');
+is_deeply([ map { $_->{args} } grep { $_->{args} =~ m{/(?:passwd|nsswitch\.conf|libnss_)} } @face ], [],
+    'nobody is asked for the caller\'s name, since From: is there, nor for a home that is the caller\'s');
 is_deeply([ map { $_->{args} } grep { $_->{args} =~ /gnutls|gsasl|seccomp/ } @face ], [],
     'no TLS, SASL or sandbox library is loaded');
 SKIP: {

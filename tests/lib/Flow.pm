@@ -208,7 +208,8 @@ sub start
 
 # run([argv], OPTIONS of start, timeout => 20): runs it to its end.  Returns
 # { status, signal, out, err, seconds, timed_out }; one that does not end in
-# time is killed with its process group.
+# time is killed with its process group.  The status of one that a signal has
+# ended is 128 more than that, as the shell's: never 0.
 sub run
 {
 	my ($argv, %o) = @_;
@@ -367,7 +368,13 @@ sub wait_no_runner
 # Who holds the queue's lock, as far as the kernel tells; else undef.
 sub runner_pid
 {
-	my $inode = (stat spool() . '/lock')[1] // return undef;
+	return holder(spool() . '/lock');
+}
+
+# Who holds the lock of that file, likewise.
+sub holder
+{
+	my $inode = (stat shift)[1] // return undef;
 
 	for (split /\n/, slurp('/proc/locks') // '') {
 		return $1 if /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) \w+:\w+:\Q$inode\E /;
@@ -485,7 +492,7 @@ sub wait
 		waitpid $self->{feeder}, 0;
 	}
 	return $self->{result} = {
-		status => $status >> 8,
+		status => $status & 127 ? 128 + ($status & 127) : $status >> 8,
 		signal => $status & 127,
 		timed_out => $late,
 		seconds => time - $self->{begun},
