@@ -28,7 +28,7 @@
 #include "submit.h"
 #include "wake.h"
 
-#define CHUNK 16384             /* octets read at a time; more is not faster, and is resident */
+#define CHUNK 65536             /* octets read at a time; more is not faster */
 #define HEAR_OUT_TIME 1         /* seconds and octets that one who is refused may still say */
 #define HEAR_OUT_MAX (64 << 20)
 
