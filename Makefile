@@ -1,4 +1,5 @@
-# subpost: see README.md.  Variables to set: PREFIX DESTDIR CC CFLAGS SAN=1.
+# subpost: see README.md.  Variables to set: PREFIX SYSCONFDIR DESTDIR CC CFLAGS CPPFLAGS
+# LDFLAGS FACE_LINK INIH SAN=1.
 
 PREFIX = /usr/local
 SYSCONFDIR = /etc
@@ -15,7 +16,9 @@ userunitdir = $(PREFIX)/lib/systemd/user
 B = build$(if $(SAN),/san)
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
-HARD = -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+FORTIFY = $(if $(SAN)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS)$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+# The folder's name stays out of the programs: the same tree gives the same octets.
+HARD = -fPIE -fstack-protector-strong -fstack-clash-protection $(FORTIFY) -ffile-prefix-map=$(CURDIR)=.
 comma = ,
 SANFLAGS = $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 ALL_CPPFLAGS = -D_GNU_SOURCE -Isrc -Icompat \
@@ -30,7 +33,7 @@ LIB = \
 	src/buf.c src/clock.c src/file.c src/codec.c src/log.c src/outcome.c \
 	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/adapt.c \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/report.c src/agenda.c \
-	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c \
+	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
 	src/ledger.c src/dispatch.c src/runner.c src/steer.c \
 	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/await.c compat/mailq.c compat/newaliases.c
@@ -58,7 +61,7 @@ MANUALS = sendmail.8 mailq.1 newaliases.1 subpost.1 subpostd.8 subpost.ini.5 sub
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
 UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate \
-	reply verdict schedule person config aliases recipients spool health trace wake errand secret conn sasl sandbox report agenda dialogue options smtpin await steer
+	reply verdict schedule person config aliases targets recipients spool health trace wake errand secret conn sasl sandbox report agenda dialogue options smtpin await steer
 TOOLS = smarthost addresses
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,
@@ -78,7 +81,7 @@ FUZZ_MAIN = $B/fuzz/tests/fuzz/driver.o
 FUZZ_TIME = 1200
 LIB_OBJ = $(LIB:%.c=$B/obj/%.o)
 ALL_SRC = $(LIB) $(foreach p,$(PROGRAMS),$($p_SRC)) $(UNITS:%=tests/unit/%.c) \
-	$(TOOLS:%=tests/lib/%.c) $(BENCH:%=tests/bench/%.c)
+	$(TOOLS:%=tests/lib/%.c) tests/lib/counter.c tests/lib/home.c $(BENCH:%=tests/bench/%.c)
 
 .PHONY: all tests demo check bench fuzz install uninstall clean help FORCE
 .DELETE_ON_ERROR:
@@ -93,15 +96,15 @@ help:
 	@echo 'make check      all tests; SAN=1 make check: with sanitizers'
 	@echo 'make bench      speed, as ratios to a floor program'
 	@echo 'make fuzz       each fuzz target for $(FUZZ_TIME) s (FUZZ_TIME=...), with clang and libFuzzer'
-	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
-	@echo 'make uninstall, make clean'
+	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make uninstall  with the same; make clean: remove build/'
 
 $B/libsubpost.a: $(LIB_OBJ)
 	rm -f $@ && ar rcs $@ $(LIB_OBJ)
 
 define program
 $B/$1: $($1_SRC:%.c=$B/obj/%.o) $B/libsubpost.a
-	$$(CC) $$(or $$($1_LINK),-pie) $$(ALL_LDFLAGS) -o $$@ $$^ $$($1_LIBS)
+	$$(CC) $$(ALL_LDFLAGS) $$(or $$($1_LINK),-pie) -o $$@ $$^ $$($1_LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$p)))
 
@@ -110,7 +113,9 @@ $(FACES:%=$B/%): $B/sendmail
 
 $(UNIT_FILES): $B/tests/unit/%: $B/obj/tests/unit/%.o $B/libsubpost.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka -linih -lgnutls -lgsasl -lseccomp -lpthread
+	$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -linih -lgnutls -lgsasl -lseccomp -lpthread
+
+$B/tests/unit/aliases $B/tests/unit/targets: $B/obj/tests/lib/home.o
 
 $(TOOL_FILES): $B/tests/lib/%: $B/obj/tests/lib/%.o $B/libsubpost.a
 	@mkdir -p $(@D)
@@ -123,7 +128,11 @@ $(BENCH_FILES): $B/tests/bench/%: tests/bench/%.c
 
 $(FUZZ_FILES): $B/tests/fuzz/%: $B/fuzz/tests/fuzz/%.o $(FUZZ_MAIN) $B/fuzz/libsubpost.a
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -pie $(FUZZ_SAN) $(LDFLAGS) -o $@ $^ -linih
+	$(FUZZ_CC) -pie $(FUZZ_SAN) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -linih
+
+# Both look at a session with a counter of their own, which must come before the library's.
+$B/tests/unit/smtpin: $B/obj/tests/lib/counter.o
+$B/tests/fuzz/smtpin: $B/fuzz/tests/lib/counter.o
 
 $B/fuzz/libsubpost.a: $(FUZZ_OBJ)
 	rm -f $@ && ar rcs $@ $(FUZZ_OBJ)
@@ -171,6 +180,13 @@ fuzz:
 		    $B/libfuzzer/found/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
+# The manuals name the places of PREFIX=/usr/local; all but the lines that divert
+# Debian's sendmail, which make no sense for one that is installed as that.
+MAN_PATHS = -e '/^. ln -s/b' \
+	-e 's|/usr/local/sbin/|$(sbindir)/|g' -e 's|/usr/local/libexec/subpost/|$(libexecdir)/|g' \
+	-e 's|/usr/local/share/doc/subpost/|$(docdir)/|g' -e 's|/usr/local/lib/systemd/user/|$(userunitdir)/|g' \
+	-e 's|/etc/subpost/|$(SYSCONFDIR)/subpost/|g'
+
 install: all
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) \
 	    $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir) $(DESTDIR)$(mandir)/man1 \
@@ -178,12 +194,14 @@ install: all
 	install -m 0755 $B/sendmail $B/subpostd $(DESTDIR)$(sbindir)
 	install -m 0755 $B/subpost $(DESTDIR)$(bindir)
 	install -m 0755 $B/subpost-courier $(DESTDIR)$(libexecdir)
-	for f in $(FACES); do ln -sf ../sbin/sendmail $(DESTDIR)$(bindir)/$$f; done
+	for f in $(FACES); do ln -srf $(DESTDIR)$(sbindir)/sendmail $(DESTDIR)$(bindir)/$$f; done
 	install -m 0644 conf/subpost.ini README.md $(DESTDIR)$(docdir)
 	install -m 0644 conf/user/subpost.socket $(DESTDIR)$(userunitdir)
 	sed 's|@sbindir@|$(sbindir)|' conf/user/subpost.service > $(DESTDIR)$(userunitdir)/subpost.service
 	chmod 0644 $(DESTDIR)$(userunitdir)/subpost.service
-	for m in $(MANUALS); do install -m 0644 man/$$m $(DESTDIR)$(mandir)/man$${m##*.}/$$m; done
+	for m in $(MANUALS); do \
+		f=$(DESTDIR)$(mandir)/man$${m##*.}/$$m && sed $(MAN_PATHS) man/$$m > $$f && chmod 0644 $$f || exit 1; \
+	done
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/sendmail $(DESTDIR)$(sbindir)/subpostd $(DESTDIR)$(bindir)/subpost \
@@ -191,9 +209,9 @@ uninstall:
 	    $(DESTDIR)$(docdir)/subpost.ini $(DESTDIR)$(docdir)/README.md \
 	    $(DESTDIR)$(userunitdir)/subpost.socket $(DESTDIR)$(userunitdir)/subpost.service
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(mandir)/man$${m##*.}/$$m; done
-	-rmdir $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir)
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir)
 
 clean:
 	rm -rf build
 
--include $(ALL_SRC:%.c=$B/obj/%.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$B/fuzz/tests/fuzz/%.d)
+-include $(ALL_SRC:%.c=$B/obj/%.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$B/fuzz/tests/fuzz/%.d) $B/fuzz/tests/lib/counter.d

@@ -176,22 +176,21 @@ static enum outcome
 name_refused(const struct letter *l, struct why *why)
 {
 	const struct fate *f = &l->fate;
-	struct buf who = { 0 }, others = { 0 };
+	struct buf others = { 0 };
 	size_t first = 0, refused = fate_count(f, NEVER), sent = fate_count(f, DONE),
 	    waiting = fate_count(f, LATER);
 
 	while (f->to[first].outcome != NEVER)
 		first++;
-	codec_mask(&who, str_of(l->envelope.to[first].address));
 	if (refused > 1)
 		buf_addf(&others, "; %zu more %s refused", refused - 1, refused > 2 ? "are" : "is");
 	if (sent > 0)
 		buf_addf(&others, "; %zu got it", sent);
 	if (waiting > 0)
 		buf_addf(&others, "; %zu still wait%s", waiting, waiting > 1 ? "" : "s");
-	never(why, SCOPE_RECIPIENT, f->to[first].status, "not sent to %.200s: %.380s%s", buf_c(&who),
+	never(why, SCOPE_RECIPIENT, f->to[first].status, "not sent to %s: %.380s%s",
+	    codec_show(str_of(l->envelope.to[first].address)).p,
 	    f->to[first].text != NULL ? f->to[first].text : "refused", buf_c(&others));
-	buf_free(&who);
 	buf_free(&others);
 	return NEVER;
 }

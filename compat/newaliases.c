@@ -2,8 +2,8 @@
 
 #include <sysexits.h>
 
-#include "aliases.h"
 #include "config.h"
+#include "targets.h"
 
 static enum outcome
 check(struct aliases *a, const char *path, FILE *out, struct why *why)
@@ -12,7 +12,7 @@ check(struct aliases *a, const char *path, FILE *out, struct why *why)
 
 	if ((o = aliases_load(a, path, why)) != DONE)
 		return o;
-	aliases_check(a);
+	targets_check(a);
 	for (size_t i = 0; i < a->nproblems; i++)
 		fprintf(stderr, "%s\n", a->problems[i].text);
 	if (a->nproblems == 0) {

@@ -9,26 +9,13 @@
 #include "codec.h"
 #include "dsn.h"
 #include "person.h"
+#include "targets.h"
 
 /* So many addresses in the place of one name tell a reader something; a whole
  * mailing list does not. */
 #define REWRITE_MAX 100
 /* Addresses beyond the limit that are held before the repeated ones are looked for. */
 #define SLACK 1000
-#define SHOWN_MAX 120           /* octets of an address in a message */
-
-struct shown {
-	char p[SHOWN_MAX];
-};
-
-static struct shown
-show(struct str s)
-{
-	struct shown shown;
-
-	codec_mask_to(shown.p, sizeof shown.p, s);
-	return shown;
-}
 
 /* ---- the list ------------------------------------------------------------------- */
 
@@ -167,7 +154,7 @@ check_sendable(struct str spec, struct why *why)
 	if (spec.len > 0 && address_is_sendable(spec))
 		return DONE;
 	return refuse(why, EX_DATAERR, "%s is no address that SMTP can carry (control characters, "
-	    "or over %d octets)", spec.len > 0 ? show(spec).p : "<>", ADDRESS_MAX);
+	    "or over %d octets)", spec.len > 0 ? codec_show(spec).p : "<>", ADDRESS_MAX);
 }
 
 /* Adds what one target of from is in the end. */
@@ -199,7 +186,7 @@ enum outcome
 directory_resolve(struct directory *d, const struct recipient *from, struct recipients *to,
     struct why *why)
 {
-	struct alias_targets targets = { 0 };
+	struct targets targets = { 0 };
 	struct str name;
 	enum outcome o;
 
@@ -209,10 +196,10 @@ directory_resolve(struct directory *d, const struct recipient *from, struct reci
 		return o;
 	if (!aliases_has(&d->aliases, name))
 		return settle_target(d, from, str_of(from->address), to, why);
-	o = aliases_expand(&d->aliases, name, &targets, why);
+	o = targets_find(&d->aliases, name, &targets, why);
 	for (size_t i = 0; o == DONE && i < targets.n; i++)
 		o = settle_target(d, from, str_of(targets.v[i]), to, why);
-	alias_targets_free(&targets);
+	targets_free(&targets);
 	return o;
 }
 
@@ -234,6 +221,8 @@ recipients_settle(struct recipients *r, struct directory *d, struct why *why)
 	struct recipients to = { 0 };
 	enum outcome o = DONE;
 
+	/* A header may hold one name half a million times, and behind it a list. */
+	drop_repeated(r);
 	for (size_t i = 0; o == DONE && i < r->n; i++) {
 		o = directory_resolve(d, &r->v[i], &to, why);
 		if (o == DONE && to.n >= 2 * (size_t)d->config->max_recipients + SLACK)
@@ -288,11 +277,11 @@ explain_rule(struct directory *d, struct str spec, FILE *out)
 
 	if (!aliases_is_name(spec, &name))
 		return;
-	fprintf(out, "%s: ", show(spec).p);
+	fprintf(out, "%s: ", codec_show(spec).p);
 	if ((a = aliases_find(&d->aliases, name)) != NULL) {
-		fprintf(out, "%s line %u: ", show(str_of(d->aliases.path)).p, a->line);
+		fprintf(out, "%s line %u: ", codec_show(str_of(d->aliases.path)).p, a->line);
 		for (size_t i = 0; i < a->n; i++)
-			fprintf(out, "%s%s", i > 0 ? ", " : "", show(str_of(a->to[i].text)).p);
+			fprintf(out, "%s%s", i > 0 ? ", " : "", codec_show(str_of(a->to[i].text)).p);
 		fputc('\n', out);
 	} else if (is_roots(d, name)) {
 		fprintf(out, "[identity] root: %s\n", c->root);
@@ -323,7 +312,7 @@ recipients_explain(struct directory *d, struct str text, FILE *out, struct why *
 		goto out;
 	drop_repeated(&to);
 	for (size_t i = 0; i < to.n; i++)
-		fprintf(out, "  %s, by %s port %u, from %s\n", show(str_of(to.v[i].address)).p, s->host,
+		fprintf(out, "  %s, by %s port %u, from %s\n", codec_show(str_of(to.v[i].address)).p, s->host,
 		    s->port, s->from_header ? "the message's own From:" : s->from);
 out:
 	recipients_free(&to);

@@ -35,7 +35,7 @@ void directory_free(struct directory *d);
 
 /* What one address stands for, added to *to, with the wishes of `from`; bare
  * names qualified.  NEVER, 65, with the address in the reason for what SMTP
- * cannot carry; else as aliases_expand. */
+ * cannot carry; else as targets_find. */
 enum outcome directory_resolve(struct directory *d, const struct recipient *from,
     struct recipients *to, struct why *why);
 

@@ -200,8 +200,10 @@ check_characters(struct session *s, const char *status, struct str spec, bool sm
 static void
 put_name(const struct session *s, struct buf *out)
 {
+	size_t before = out->len;
+
 	config_hostname(&s->counter->config, out);
-	if (out->len == 0)
+	if (out->len == before)
 		buf_adds(out, s->counter->config.domain);
 }
 

@@ -497,9 +497,7 @@ name_from_comment(struct buf *name, struct str comment)
 static void
 add_address(struct address_list *list, struct address *a)
 {
-	/* The room is always the next power of two, so the count tells it. */
-	if ((list->n & (list->n - 1)) == 0)
-		list->v = mem_grow(list->v, list->n > 0 ? list->n * 2 : 1, sizeof *list->v);
+	list->v = mem_more(list->v, list->n, sizeof *list->v);
 	list->v[list->n++] = *a;
 	*a = (struct address){ .bare_end = SIZE_MAX };
 }

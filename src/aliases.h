@@ -1,4 +1,5 @@
-/* aliases: the aliases file: what a local name stands for.
+/* aliases: the aliases file, line by line; where the names in it lead in the end is
+ * said by targets.
  *
  * The format of aliases(5), as far as addresses go: "name: address, name, ...",
  * continuation lines, comments, quoted names, "\name" for a name that is not
@@ -21,8 +22,6 @@
 #include "outcome.h"
 
 #define ALIASES_MAX (16u << 20)         /* octets of one file */
-#define ALIASES_DEPTH 10                /* names behind names */
-#define ALIASES_EXPANSION 100000        /* addresses that one name may stand for */
 
 enum alias_kind {
 	ALIAS_ADDRESS,          /* one mailbox, or a bare name */
@@ -45,6 +44,7 @@ struct alias {
 	size_t n;
 	unsigned line;
 };
+void alias_free(struct alias *a);
 
 #define ALIASES_PROBLEMS_MAX 100        /* a file that is no such thing should not fill the memory */
 
@@ -65,34 +65,23 @@ struct aliases {
 void aliases_free(struct aliases *a);
 
 /* Reads and parses path.  LATER (75) where it cannot be read for now, NEVER (78)
- * where it is not there, is not a file, is too large, or can be written by others.  Wrong lines are no
- * failure: the others count, and problems has them. */
+ * where it is not there, is not a file, is too large, or can be written by others.
+ * Wrong lines are no failure: the others count, and problems has them. */
 enum outcome aliases_load(struct aliases *a, const char *path, struct why *why);
 /* The same from text; label is the path for messages. */
 void aliases_parse(struct aliases *a, struct str text, const char *label);
-/* Looks at every entry: loops, depth, what would be refused.  Adds to problems;
- * :include: files are read. */
-void aliases_check(struct aliases *a);
-
-/* A list of mailboxes and bare names that nothing stands behind. */
-struct alias_targets {
-	char **v;
-	size_t n;
-};
-void alias_targets_free(struct alias_targets *t);
+/* Adds the values of a list, as an :include: has it: lines of values without names. */
+void aliases_parse_list(struct str text, struct alias *list);
+/* Adds to problems, in order of their lines and each once; masked here. */
+void aliases_note(struct aliases *a, unsigned line, const char *text);
 
 /* Is this what aliases are for: a bare name, or one at localhost?  *name is it,
  * without localhost. */
 bool aliases_is_name(struct str spec, struct str *name);
-/* The line of this bare name, else the default's; NULL: there is neither. */
+/* The line of this bare name; NULL: there is none. */
+const struct alias *aliases_line(const struct aliases *a, struct str name);
+/* That, else the default's; NULL: there is neither. */
 const struct alias *aliases_find(const struct aliases *a, struct str name);
 bool aliases_has(const struct aliases *a, struct str name);
-/* What name stands for in the end, each once, in order.  A name that has no line
- * and no default, or that stands for itself, is its own target.  NEVER with 65
- * and the file and line in the reason for a loop, a depth over ALIASES_DEPTH, a
- * program, a file, an :include: that others may write, or no target at all;
- * LATER where an :include: cannot be read for now. */
-enum outcome aliases_expand(const struct aliases *a, struct str name, struct alias_targets *t,
-    struct why *why);
 
 #endif

@@ -41,6 +41,12 @@ mem_grow(void *p, size_t count, size_t size)
 	return p;
 }
 
+void *
+mem_more(void *p, size_t count, size_t size)
+{
+	return (count & (count - 1)) == 0 ? mem_grow(p, count > 0 ? count * 2 : 1, size) : p;
+}
+
 char *
 mem_dup(struct str s)
 {
@@ -126,6 +132,18 @@ bool
 str_has(struct str a, char c)
 {
 	return str_find(a, c) < a.len;
+}
+
+bool
+str_has_control(struct str a)
+{
+	for (size_t i = 0; i < a.len; i++) {
+		unsigned char c = (unsigned char)a.p[i];
+
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
+			return true;
+	}
+	return false;
 }
 
 static bool

@@ -37,6 +37,7 @@ bool str_caseis(struct str a, const char *s);
 bool str_starts(struct str a, const char *prefix);
 bool str_casestarts(struct str a, const char *prefix);
 bool str_has(struct str a, char c);
+bool str_has_control(struct str a);               /* C0 without the tab, or DEL */
 /* Offset of the first c, or a.len. */
 size_t str_find(struct str a, char c);
 /* Without leading and trailing space, tab, CR and LF. */
@@ -68,6 +69,9 @@ void buf_cut(struct buf *b, size_t from_front);   /* drops octets from the front
 /* Never NULL; freed with free. */
 void *mem_alloc(size_t size);                     /* zeroed */
 void *mem_grow(void *p, size_t count, size_t size);
+/* Room for one more behind the count of them that are there.  For arrays that grow
+ * in no other way: the room is always the next power of two, so the count tells it. */
+void *mem_more(void *p, size_t count, size_t size);
 char *mem_dup(struct str s);                      /* NUL-terminated copy */
 
 #endif

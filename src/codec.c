@@ -189,6 +189,15 @@ codec_mask_to(char *out, size_t size, struct str in)
 	buf_free(&b);
 }
 
+struct shown
+codec_show(struct str in)
+{
+	struct shown shown;
+
+	codec_mask_to(shown.p, sizeof shown.p, in);
+	return shown;
+}
+
 void
 codec_json(struct buf *out, struct str in)
 {

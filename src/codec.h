@@ -28,6 +28,12 @@ size_t codec_utf8(struct str in, uint32_t *point);
 void codec_mask(struct buf *out, struct str in);
 /* The same into a fixed place, cut to size and terminated. */
 void codec_mask_to(char *out, size_t size, struct str in);
+/* The same as a value, for one argument of a message: codec_show(s).p.  So long that
+ * two of them and the next step fit into a struct why. */
+struct shown {
+	char p[256];
+};
+struct shown codec_show(struct str in);
 
 /* A JSON string with its quotes (RFC 8259 section 7); the text is masked first. */
 void codec_json(struct buf *out, struct str in);

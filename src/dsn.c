@@ -67,28 +67,34 @@ dsn_parse_notify(struct str s, unsigned *notify)
 	return true;
 }
 
+/* The place of a word, in any case; 0, which is what is unsaid, if it has none. */
+static size_t
+find_word(const char *const *words, size_t n, struct str s)
+{
+	for (size_t i = 1; i < n; i++)
+		if (str_caseis(s, words[i]))
+			return i;
+	return 0;
+}
+
 bool
 dsn_parse_return(struct str s, enum dsn_return *ret)
 {
-	for (size_t i = DSN_RETURN_FULL; i < COUNT(returns); i++) {
-		if (str_caseis(s, returns[i])) {
-			*ret = (enum dsn_return)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i = find_word(returns, COUNT(returns), s);
+
+	if (i != 0)
+		*ret = (enum dsn_return)i;
+	return i != 0;
 }
 
 bool
 dsn_parse_body(struct str s, enum dsn_body *body)
 {
-	for (size_t i = DSN_BODY_7BIT; i < COUNT(bodies); i++) {
-		if (str_caseis(s, bodies[i])) {
-			*body = (enum dsn_body)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i = find_word(bodies, COUNT(bodies), s);
+
+	if (i != 0)
+		*body = (enum dsn_body)i;
+	return i != 0;
 }
 
 void

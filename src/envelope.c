@@ -208,9 +208,7 @@ read_recipient(struct envelope *e, struct str value, struct why *why)
 		free(address);
 		return damaged(why, "too many recipients");
 	}
-	/* Room doubles, so that a hundred thousand recipients are not as many moves. */
-	if ((e->n & (e->n - 1)) == 0)
-		e->to = mem_grow(e->to, e->n > 0 ? e->n * 2 : 1, sizeof *e->to);
+	e->to = mem_more(e->to, e->n, sizeof *e->to);
 	e->to[e->n++] = (struct recipient){ .address = address };
 	return DONE;
 }

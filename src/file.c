@@ -215,6 +215,18 @@ file_make_dirs(const char *path)
 	return make_dir(copy);
 }
 
+DIR *
+file_list(int fd)
+{
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int saved = errno;
+
+	if (dir == NULL && fd >= 0)
+		close(fd);
+	errno = saved;
+	return dir;
+}
+
 struct file_fd_path
 file_fd_path(int fd)
 {

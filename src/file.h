@@ -1,11 +1,12 @@
 /* file: the few things we ask of a file system, each done whole.
  *
- * All functions answer 0, or -1 with errno.  Short writes and EINTR never
+ * Functions answer 0, or -1 (NULL) with errno.  Short writes and EINTR never
  * show.  A name is durable only when the directory that holds it has been
  * synced; the functions here that promise durability do that themselves. */
 #ifndef FILE_H
 #define FILE_H
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "buf.h"
@@ -31,6 +32,10 @@ int file_lock(int fd);
 /* Makes path and what is missing above it (mode 0700), and makes each new
  * name durable.  An existing directory is fine. */
 int file_make_dirs(const char *path);
+
+/* The names in an open directory; fd is closed with it, or at once where that
+ * fails (NULL).  A negative fd is such a failure, with the errno that it had. */
+DIR *file_list(int fd);
 
 /* The path of fd under /proc, for calls that take only names. */
 struct file_fd_path {

@@ -108,9 +108,7 @@ note_arrival(struct runner *r, const char *id)
 
 	if (dispatch_may_call(&r->dispatch, time(NULL)))
 		return;
-	/* The room is always the next power of two, so the count tells it. */
-	if ((a->n & (a->n - 1)) == 0)
-		a->v = mem_grow(a->v, a->n > 0 ? a->n * 2 : 1, sizeof *a->v);
+	a->v = mem_more(a->v, a->n, sizeof *a->v);
 	memcpy(a->v[a->n++], id, sizeof *a->v);
 	r->log_at = clock_now() + ARRIVALS_PAUSE;
 	if (a->n == ARRIVALS_MAX)

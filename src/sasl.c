@@ -75,24 +75,22 @@ static void
 explain(struct str offered, const char *wanted, struct why *why)
 {
 	struct buf ours = { 0 };
-	char theirs[200], word[64];
+	struct shown theirs = codec_show(str_trim(offered)), word = codec_show(str_of(wanted));
 
 	for (size_t i = 0; i < COUNT(mechanisms); i++)
 		buf_addf(&ours, "%s%s", i > 0 ? ", " : "", mechanisms[i].name);
-	codec_mask_to(theirs, sizeof theirs, str_trim(offered));
-	codec_mask_to(word, sizeof word, str_of(wanted));
-	if (theirs[0] == '\0')
+	if (theirs.p[0] == '\0')
 		later(why, SCOPE_ACCOUNT, "4.7.4", "the server offers no login (AUTH) here; "
 		    "check host, port and tls, or set auth = none if it wants no login");
 	else if (str_caseis(str_of(wanted), "auto"))
 		later(why, SCOPE_ACCOUNT, "4.7.4", "the server offers %s to log in, subpost "
-		    "speaks %s; ask the provider for one of these", theirs, buf_c(&ours));
+		    "speaks %s; ask the provider for one of these", theirs.p, buf_c(&ours));
 	else if (!sasl_knows(wanted))
 		later(why, SCOPE_ACCOUNT, "4.7.4", "auth = %s is not a login that subpost speaks; "
-		    "it speaks %s: set auth = auto", word, buf_c(&ours));
+		    "it speaks %s: set auth = auto", word.p, buf_c(&ours));
 	else
 		later(why, SCOPE_ACCOUNT, "4.7.4", "auth = %s is set, but the server offers %s; "
-		    "set auth = auto", word, theirs);
+		    "set auth = auto", word.p, theirs.p);
 	buf_free(&ours);
 }
 

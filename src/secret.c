@@ -27,27 +27,14 @@
 #define EXIT_NOT_RUN 126
 #define EXIT_NOT_FOUND 127
 
-struct name {
-	char p[200];
-};
-
-static struct name
-masked(const char *s)
-{
-	struct name n;
-
-	codec_mask_to(n.p, sizeof n.p, str_of(s));
-	return n;
-}
-
-static struct name
+static struct shown
 login_of(uid_t uid)
 {
 	struct person p;
-	struct name n;
+	struct shown n;
 
 	if (person_by_uid(uid, &p))
-		n = masked(p.login);
+		n = codec_show(str_of(p.login));
 	else
 		snprintf(n.p, sizeof n.p, "%lu", (unsigned long)uid);
 	person_free(&p);
@@ -91,13 +78,14 @@ static enum outcome
 file_failed(const char *path, int error, struct why *why)
 {
 	return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s cannot be read: %s; "
-	    "mend that, or name another file in subpost.ini", masked(path).p, strerror(error));
+	    "mend that, or name another file in subpost.ini", codec_show(str_of(path)).p,
+	    strerror(error));
 }
 
 static enum outcome
 judge_file(const char *path, const struct stat *st, struct why *why)
 {
-	struct name p = masked(path);
+	struct shown p = codec_show(str_of(path));
 	bool is_roots = st->st_uid == 0;
 	mode_t mode = st->st_mode & 07777;
 
@@ -136,7 +124,8 @@ read_file(int fd, const char *path, struct buf *secret, struct why *why)
 		}
 	}
 	return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s: the first line is longer than "
-	    "%d octets; it should hold the password and nothing else", masked(path).p, SECRET_MAX);
+	    "%d octets; it should hold the password and nothing else", codec_show(str_of(path)).p,
+	    SECRET_MAX);
 }
 
 static enum outcome
@@ -145,7 +134,7 @@ take_file(const char *path, struct buf *secret, struct why *why)
 	/* O_NONBLOCK: a FIFO put there must not hang us. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int error = fd < 0 ? errno : 0;
-	struct name p = masked(path);
+	struct shown p = codec_show(str_of(path));
 	enum outcome o;
 	struct stat st;
 

@@ -1,6 +1,5 @@
 #include "spool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -574,26 +573,19 @@ enum outcome
 spool_list(const struct spool *s, enum spool_place place, struct ids *ids, struct why *why)
 {
 	/* Opened anew: a directory stream shares its position with its descriptor. */
-	int fd = open_dir(s->dir, place == SPOOL_QUEUE ? "queue" : "failed");
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = file_list(open_dir(s->dir, place == SPOOL_QUEUE ? "queue" : "failed"));
 	struct dirent *entry;
-	size_t room = 0;
 
 	*ids = (struct ids){ 0 };
 	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
-		else if (errno == ENOENT && place == SPOOL_FAILED)
+		if (errno == ENOENT && place == SPOOL_FAILED)
 			return DONE;
 		return disk_trouble(why, s->path, "list messages");
 	}
 	while ((entry = readdir(dir)) != NULL) {
 		if (!envelope_is_id(str_of(entry->d_name)))
 			continue;
-		if (ids->n == room) {
-			room = room > 0 ? room * 2 : 64;
-			ids->v = mem_grow(ids->v, room, sizeof *ids->v);
-		}
+		ids->v = mem_more(ids->v, ids->n, sizeof *ids->v);
 		memcpy(ids->v[ids->n++], entry->d_name, ENVELOPE_ID_LEN + 1);
 	}
 	closedir(dir);
@@ -775,15 +767,11 @@ is_litter(int dir, const char *name)
 static void
 sweep_dir(const struct spool *s, const char *part, bool (*litter)(int, const char *))
 {
-	int fd = open_dir(s->dir, part);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = file_list(open_dir(s->dir, part));
 	struct dirent *entry;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
+	if (dir == NULL)
 		return;
-	}
 	while ((entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] != '.' && litter(dirfd(dir), entry->d_name))
 			unlinkat(dirfd(dir), entry->d_name, 0);

@@ -1,6 +1,5 @@
 #include "trace.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -107,15 +106,11 @@ room_in(int fd)
 static void
 visit_all(const struct spool *s, struct str line)
 {
-	int fd = open_dir(s);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = file_list(open_dir(s));
 	struct dirent *entry;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
+	if (dir == NULL)
 		return;
-	}
 	while ((entry = readdir(dir)) != NULL) {
 		int file = entry->d_name[0] != '.' ? open_watched(dirfd(dir), entry->d_name) : -1;
 

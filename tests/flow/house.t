@@ -13,7 +13,7 @@ my $ROOT = abs_path("$FindBin::Bin/../..");
 my @FLOORS = (
 	[ qw(buf clock file codec log outcome) ],
 	[ qw(phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate reply verdict schedule report agenda) ],
-	[ qw(person keys inifile config trusted aliases spool health trace wake errand secret conn tls sasl smtp sandbox) ],
+	[ qw(person keys inifile config trusted aliases targets spool health trace wake errand secret conn tls sasl smtp sandbox) ],
 	[ qw(ledger dispatch runner steer courier subpostd subpost sendmail options recipients submit talk smtpin await mailq newaliases) ],
 );
 my %MAIN = map { $_ => 1 } qw(courier subpostd subpost sendmail);

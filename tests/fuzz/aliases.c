@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "address.h"
-#include "aliases.h"
+#include "targets.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,19 +19,19 @@ insist(bool promise)
 static void
 expand(const struct aliases *a, struct str name)
 {
-	struct alias_targets t = { 0 };
+	struct targets t = { 0 };
 	struct why why = { 0 };
-	enum outcome o = aliases_expand(a, name, &t, &why);
+	enum outcome o = targets_find(a, name, &t, &why);
 
 	if (o == DONE) {
-		insist(t.n > 0 && t.n <= ALIASES_EXPANSION);
+		insist(t.n > 0 && t.n <= TARGETS_MAX);
 		for (size_t i = 0; i < t.n; i++)
 			insist(t.v[i][0] != '\0' && t.v[i][0] != '|' && t.v[i][0] != '/' &&
 			    address_is_sendable(str_of(t.v[i])));
 	} else {
 		insist(why.text[0] != '\0' && strchr(why.text, '\n') == NULL);
 	}
-	alias_targets_free(&t);
+	targets_free(&t);
 }
 
 int

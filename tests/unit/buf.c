@@ -266,6 +266,40 @@ fresh_memory_is_zeroed_and_never_null(void **state)
 	free(grown);
 }
 
+/* Its room is seen by its memory: what was written there stays. */
+static void
+an_array_grows_by_one_and_keeps_what_is_in_it(void **state)
+{
+	size_t *v = NULL;
+
+	(void)state;
+	for (size_t n = 0; n < 1000; n++) {
+		v = mem_more(v, n, sizeof *v);
+		v[n] = n;
+	}
+	for (size_t i = 0; i < 1000; i++)
+		assert_int_equal(v[i], i);
+	free(v);
+	assert_null(mem_more(NULL, 3, sizeof *v));
+}
+
+static void
+a_control_is_seen_anywhere_and_a_tab_is_none(void **state)
+{
+	static const struct {
+		struct str s;
+		bool has;
+	} rows[] = {
+		{ STR(""), false }, { STR("a b\tc~"), false }, { STR("\xc3\xa9\x80\xff"), false },
+		{ STR("\na"), true }, { STR("a\r"), true }, { STR("a\0b"), true }, { STR("\x1f"), true },
+		{ STR("a\x7f"), true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(str_has_control(rows[i].s), rows[i].has);
+}
+
 static void
 add_too_much(void)
 {
@@ -335,6 +369,8 @@ main(void)
 		cmocka_unit_test(what_is_cut_off_the_front_is_gone_and_the_rest_is_whole),
 		cmocka_unit_test(clear_keeps_the_memory_and_loses_the_text),
 		cmocka_unit_test(fresh_memory_is_zeroed_and_never_null),
+		cmocka_unit_test(an_array_grows_by_one_and_keeps_what_is_in_it),
+		cmocka_unit_test(a_control_is_seen_anywhere_and_a_tab_is_none),
 		cmocka_unit_test(a_size_that_cannot_be_ends_the_process_with_75_and_a_word),
 	};
 

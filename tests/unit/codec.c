@@ -333,6 +333,23 @@ masked_text_is_cut_to_its_place_between_characters(void **state)
 }
 
 static void
+what_is_shown_is_masked_cut_and_stays_where_it_is(void **state)
+{
+	struct buf in = { 0 };
+	struct shown a = codec_show(STR("a\nb")), b = codec_show(STR("")), c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof c.p; i++)
+		buf_adds(&in, "\xc3\xa9");
+	c = codec_show(buf_str(&in));
+	assert_string_equal(a.p, "a\\x0ab");
+	assert_string_equal(b.p, "");
+	assert_int_equal(strlen(c.p), (sizeof c.p - 1) / 2 * 2);
+	assert_memory_equal(c.p, in.p, strlen(c.p));
+	buf_free(&in);
+}
+
+static void
 json_strings_hold_anything_and_stay_strings(void **state)
 {
 	static const struct form rows[] = {
@@ -593,6 +610,7 @@ main(void)
 		cmocka_unit_test(ordinary_text_of_any_language_is_left_alone),
 		cmocka_unit_test(masking_twice_is_masking_once),
 		cmocka_unit_test(masked_text_is_cut_to_its_place_between_characters),
+		cmocka_unit_test(what_is_shown_is_masked_cut_and_stays_where_it_is),
 		cmocka_unit_test(json_strings_hold_anything_and_stay_strings),
 		cmocka_unit_test(a_number_is_decimal_digits_within_its_bound_and_nothing_else),
 		cmocka_unit_test(a_size_takes_k_m_and_g_of_1024),

@@ -405,6 +405,33 @@ a_descriptor_has_a_path_that_names_its_file(void **state)
 	unlinkat(root, "a", 0);
 }
 
+static void
+a_directory_lists_its_names_and_no_descriptor_is_left(void **state)
+{
+	bool seen = false;
+	int fd, file;
+	DIR *list;
+
+	(void)state;
+	assert_int_equal(file_replace(root, "a", STR("text"), false), 0);
+	fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	list = file_list(fd);
+	assert_non_null(list);
+	for (struct dirent *e; (e = readdir(list)) != NULL;)
+		seen = seen || strcmp(e->d_name, "a") == 0;
+	assert_true(seen);
+	closedir(list);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	file = openat(root, "a", O_RDONLY | O_CLOEXEC);
+	assert_null(file_list(file));
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(fcntl(file, F_GETFD), -1);
+	errno = 0;
+	assert_null(file_list(openat(root, "none", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+	assert_int_equal(errno, ENOENT);
+	unlinkat(root, "a", 0);
+}
+
 int
 main(void)
 {
@@ -425,6 +452,7 @@ main(void)
 		cmocka_unit_test(directories_are_made_with_all_that_is_missing_above),
 		cmocka_unit_test(what_is_no_directory_is_not_taken_for_one),
 		cmocka_unit_test(a_descriptor_has_a_path_that_names_its_file),
+		cmocka_unit_test(a_directory_lists_its_names_and_no_descriptor_is_left),
 	};
 
 	return cmocka_run_group_tests_name("file", tests, set_up, tear_down);

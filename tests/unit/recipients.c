@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../compat/recipients.h"
@@ -233,6 +234,7 @@ while_it_grows_it_stays_bounded(void **state)
 	struct recipients r = { 0 };
 	struct buf text = { 0 };
 	struct why why = { 0 };
+	char name[16];
 
 	(void)state;
 	c.max_recipients = 10001;
@@ -240,17 +242,55 @@ while_it_grows_it_stays_bounded(void **state)
 	for (int i = 1; i < 10000; i++)
 		buf_addf(&text, ",\n a%d@x", i);
 	buf_adds(&text, "\nmore: b@x, c@x, all\n");
-	write_aliases(buf_c(&text));
 	for (int i = 0; i < 100; i++)
-		recipients_add(&r, STR("all"), 0, STR(""));
+		buf_addf(&text, "all%d: all\n", i);
+	for (int i = 0; i < 10000; i++)
+		buf_addf(&text, "more%d: more\n", i);
+	write_aliases(buf_c(&text));
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof name, "all%d", i);
+		recipients_add(&r, str_of(name), 0, STR(""));
+	}
 	assert_int_equal(recipients_settle(&r, &d, &why), DONE);
 	assert_int_equal(r.n, 10000);
 	assert_string_equal(r.v[9999].address, "a9999@x");
 	recipients_clear(&r);
-	for (int i = 0; i < 10000; i++)
-		recipients_add(&r, STR("more"), 0, STR(""));
+	for (int i = 0; i < 10000; i++) {
+		snprintf(name, sizeof name, "more%d", i);
+		recipients_add(&r, str_of(name), 0, STR(""));
+	}
 	assert_int_equal(recipients_settle(&r, &d, &why), NEVER);
 	assert_int_equal(why.exit, EX_DATAERR);
+	write_aliases(aliases_text);
+	recipients_free(&r);
+	directory_free(&d);
+	buf_free(&text);
+}
+
+/* As many as a header of 1 MiB can hold. */
+static void
+a_name_that_is_repeated_is_looked_up_once(void **state)
+{
+	struct config c = usual();
+	struct directory d = { .config = &c };
+	struct recipients r = { 0 };
+	struct buf text = { 0 };
+	struct why why = { 0 };
+	clock_t begun;
+
+	(void)state;
+	c.max_recipients = 100;
+	buf_adds(&text, "all: a0@x");
+	for (int i = 1; i < 90; i++)
+		buf_addf(&text, ", a%d@x", i);
+	buf_addc(&text, '\n');
+	write_aliases(buf_c(&text));
+	for (int i = 0; i < 500000; i++)
+		recipients_add(&r, STR("all"), 0, STR(""));
+	begun = clock();
+	assert_int_equal(recipients_settle(&r, &d, &why), DONE);
+	assert_true(clock() - begun < 3 * CLOCKS_PER_SEC);
+	assert_int_equal(r.n, 90);
 	write_aliases(aliases_text);
 	recipients_free(&r);
 	directory_free(&d);
@@ -293,7 +333,7 @@ a_file_that_is_missing_stops_names_and_nothing_else(void **state)
 
 	(void)state;
 	c.aliases = missing;
-	CHECK(&c, { "a@x", "a@x" }, { "carl", "78 the aliases file /nowhere/aliases is not there" },
+	CHECK(&c, { "a@x", "a@x" }, { "carl", "78 the aliases file /nowhere/aliases is not there; make it, or mend its name" },
 	    { "root@localhost", "78 the aliases file" });
 }
 
@@ -486,6 +526,7 @@ main(void)
 		cmocka_unit_test(everybody_gets_it_once_in_the_order_of_the_first_mention),
 		cmocka_unit_test(the_limit_counts_what_is_left_after_all_that),
 		cmocka_unit_test(while_it_grows_it_stays_bounded),
+		cmocka_unit_test(a_name_that_is_repeated_is_looked_up_once),
 		cmocka_unit_test(what_cannot_be_sent_to_is_refused_by_name),
 		cmocka_unit_test(a_file_that_is_missing_stops_names_and_nothing_else),
 		cmocka_unit_test(wishes_go_with_the_recipient),

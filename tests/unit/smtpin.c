@@ -5,44 +5,30 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "../../compat/smtpin.h"
+#include "../../src/file.h"
+#include "../lib/counter.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* ---- a counter that only writes down what it is given ------------------------- */
+/* ---- what the counter refuses ---------------------------------------------------- */
 
-static struct {
-	struct buf log;                 /* "sender>recipient,recipient:text|" a message */
-	struct buf text;
-	const struct submission *asked; /* of the message under way */
-	bool refused, ended, slow;
-	unsigned queued;
-	bool unheard;                   /* a message was let go before its 250 was said */
-	int out;
-} box;
-
-static char domain[] = "example.net", hostname[] = "host.example.net";
-
-enum outcome
-submit_check_sender(struct counter *c, const char *sender, struct why *why)
+static enum outcome
+judge_sender(const char *sender, struct why *why)
 {
-	(void)c;
 	return strcmp(sender, "alien@x") == 0 ? refuse(why, EX_NOPERM, "not yours") : DONE;
 }
 
-enum outcome
-submit_check_recipient(struct counter *c, struct str spec, struct why *why)
+static enum outcome
+judge_recipient(struct str spec, struct why *why)
 {
 	static const struct {
 		const char *spec;
@@ -54,7 +40,6 @@ submit_check_recipient(struct counter *c, struct str spec, struct why *why)
 	};
 	static const char *const words = "one two three four five six seven eight nine ten eleven twelve ";
 
-	(void)c;
 	for (size_t i = 0; i < COUNT(known); i++)
 		if (str_is(spec, known[i].spec))
 			return refuse(why, known[i].exit, "because of %s", known[i].spec);
@@ -64,102 +49,17 @@ submit_check_recipient(struct counter *c, struct str spec, struct why *why)
 	return DONE;
 }
 
-void
-submit_begin(struct counter *c, const struct submission *asked)
-{
-	(void)c;
-	assert_null(box.asked);
-	assert_true(asked->to->n > 0);
-	box.asked = asked;
-	box.refused = false;
-	buf_clear(&box.text);
-	snprintf(c->id, sizeof c->id, "ID%u", box.queued + 1);
-}
-
-enum outcome
-submit_text(struct counter *c, struct str text, struct why *why)
-{
-	(void)c;
-	assert_non_null(box.asked);
-	assert_false(str_has(text, '\0'));
-	buf_addstr(&box.text, text);
-	if (box.text.len <= c->config.max_size)
-		return DONE;
-	box.asked = NULL;
-	return refuse(why, EX_UNAVAILABLE, "too large");
-}
-
 /* A sender "exitNN@x" has its messages refused with that. */
-enum outcome
-submit_end(struct counter *c, struct why *why)
+static enum outcome
+judge_message(const struct submission *asked, struct str text, struct why *why)
 {
-	const struct submission *a = box.asked;
-
-	(void)c;
-	assert_non_null(a);
-	box.asked = NULL;
-	if (strncmp(a->sender, "exit", 4) == 0)
-		return refuse(why, (int)strtol(a->sender + 4, NULL, 10), "because of %s", a->sender);
-	buf_adds(&box.log, a->sender);
-	buf_adds(&box.log, a->wishes.body == DSN_BODY_UNSAID ? "" : ";body=");
-	buf_adds(&box.log, a->wishes.body == DSN_BODY_UNSAID ? "" : dsn_body_word(a->wishes.body));
-	buf_adds(&box.log, a->wishes.ret == DSN_RETURN_UNSAID ? "" : ";ret=");
-	buf_adds(&box.log, a->wishes.ret == DSN_RETURN_UNSAID ? "" : dsn_return_word(a->wishes.ret));
-	buf_adds(&box.log, a->wishes.envid != NULL ? ";envid=" : "");
-	buf_adds(&box.log, a->wishes.envid != NULL ? a->wishes.envid : "");
-	buf_adds(&box.log, a->wishes.smtputf8 ? ";smtputf8" : "");
-	for (size_t i = 0; i < a->to->n; i++) {
-		const struct recipient *r = &a->to->v[i];
-
-		buf_addf(&box.log, "%c%s", i > 0 ? ',' : '>', r->address);
-		buf_adds(&box.log, r->notify != 0 ? ";notify=" : "");
-		if (r->notify != 0)
-			dsn_put_notify(&box.log, r->notify);
-		buf_adds(&box.log, r->orcpt != NULL ? ";orcpt=" : "");
-		buf_adds(&box.log, r->orcpt != NULL ? r->orcpt : "");
-	}
-	buf_addc(&box.log, ':');
-	buf_addstr(&box.log, buf_str(&box.text));
-	buf_addc(&box.log, '|');
-	box.queued++;
-	box.ended = true;
-	return DONE;
+	(void)text;
+	if (strncmp(asked->sender, "exit", 4) != 0)
+		return DONE;
+	return refuse(why, (int)strtol(asked->sender + 4, NULL, 10), "because of %s", asked->sender);
 }
 
-void
-submit_release(struct counter *c)
-{
-	char tail[64] = "";
-	char end[40];
-	off_t size = lseek(box.out, 0, SEEK_END);
-
-	assert_true(box.ended);
-	box.ended = false;
-	if (size > (off_t)sizeof tail - 1)
-		(void)!pread(box.out, tail, sizeof tail - 1, size - (off_t)sizeof tail + 1);
-	snprintf(end, sizeof end, "queued as %s\r\n", c->id);
-	box.unheard = box.unheard || strstr(tail, end) == NULL;
-}
-
-void
-submit_drop(struct counter *c)
-{
-	(void)c;
-	assert_non_null(box.asked);
-	box.asked = NULL;
-}
-
-/* ---- a client that is served whenever the session waits ---------------------------- */
-
-static struct {
-	struct str rest;                /* what it has to say */
-	bool (*cut_here)(size_t at);    /* does a piece end before this octet? */
-	size_t at;
-	int fd;
-	bool silent;                    /* says nothing any more, and does not hang up */
-	bool real;                      /* there is another process instead */
-	unsigned waits;
-} client;
+/* ---- how the client's words are cut ---------------------------------------------- */
 
 static size_t cut_at;
 
@@ -190,50 +90,6 @@ behind_lines(size_t at)
 	return client.rest.p[-1] == '\n';
 }
 
-/* Hands over the next piece as one packet, so that one read gets it, or hangs up. */
-static void
-speak(void)
-{
-	const char *from = client.rest.p;
-	size_t n = 0;
-
-	client.waits++;
-	if (client.rest.len == 0) {
-		shutdown(client.fd, SHUT_WR);
-		return;
-	}
-	do {
-		client.rest = str_from(client.rest.p + 1, client.rest.len - 1);
-		client.at++;
-		n++;
-	} while (client.rest.len > 0 && n < 16384 && !client.cut_here(client.at));
-	assert_int_equal(send(client.fd, from, n, 0), n);
-}
-
-/* In the place of the C library's: when the session waits here for its client, the
- * client speaks. */
-int
-poll(struct pollfd *p, nfds_t n, int patience)
-{
-	struct timespec t = { .tv_sec = patience / 1000, .tv_nsec = patience % 1000 * 1000000L };
-	int ready = 0;
-
-	if (client.real)
-		return ppoll(p, n, patience < 0 ? NULL : &t, NULL);
-	assert_in_range(n, 1, 2);
-	for (nfds_t i = 0; i < n; i++) {
-		p[i].revents = p[i].fd >= 0 && p[i].events == POLLOUT ? POLLOUT : 0;
-		ready += p[i].revents != 0;
-	}
-	if (ready > 0 || p->fd < 0)
-		return ready;
-	if (client.silent && client.rest.len == 0)
-		return 0;
-	speak();
-	p->revents = POLLIN;
-	return 1;
-}
-
 struct result {
 	struct buf replies;
 	struct buf log;         /* of the counter */
@@ -252,21 +108,12 @@ free_result(struct result *r)
 	buf_free(&r->errors);
 }
 
-static void
-read_back(int fd, struct buf *out)
-{
-	char piece[4096];
-	ssize_t n;
-
-	lseek(fd, 0, SEEK_SET);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		buf_add(out, piece, (size_t)n);
-	close(fd);
-}
+static char hostname[20] = "host.example.net";
 
 static struct counter
 make_counter(void)
 {
+	static char domain[] = "example.net";
 	struct counter c = COUNTER_INIT;
 
 	c.config.domain = domain;
@@ -281,31 +128,18 @@ converse(struct str said, bool batch, bool (*cut_here)(size_t))
 {
 	struct counter c = make_counter();
 	struct result r = { 0 };
-	int fds[2], out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
-	int before = dup(2);
+	int err = memfd_create("err", MFD_CLOEXEC), before = dup(2);
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-	client.rest = said;
-	client.cut_here = cut_here;
-	client.at = client.waits = 0;
-	client.fd = fds[1];
-	box.out = out;
-	box.queued = 0;
-	box.unheard = false;
-	buf_clear(&box.log);
 	dup2(err, 2);
-	r.outcome = smtpin_serve(&c, fds[0], out, batch, &r.why);
+	r.outcome = counter_converse(&c, said, batch, cut_here, &r.replies, &r.why);
 	dup2(before, 2);
 	close(before);
-	assert_null(box.asked);
-	assert_false(box.ended);
 	r.waits = client.waits;
 	r.unheard = box.unheard;
 	buf_addstr(&r.log, buf_str(&box.log));
-	read_back(out, &r.replies);
-	read_back(err, &r.errors);
-	close(fds[0]);
-	close(fds[1]);
+	lseek(err, 0, SEEK_SET);
+	assert_int_equal(file_read_all(err, &r.errors, SIZE_MAX), 0);
+	close(err);
 	return r;
 }
 
@@ -746,6 +580,29 @@ what_is_too_large_is_read_to_its_end(void **state)
 	}
 }
 
+/* Where the machine has no full name either, it is the domain. */
+static void
+without_a_hostname_there_is_a_name_all_the_same(void **state)
+{
+	struct result r;
+	struct str replies, line, name, again;
+
+	(void)state;
+	hostname[0] = '\0';
+	r = converse(STR(HI "HELO me\r\n"), false, nowhere);
+	snprintf(hostname, sizeof hostname, "host.example.net");
+	replies = buf_str(&r.replies);
+	assert_true(str_line(&replies, &line));
+	line = str_from(line.p + 4, line.len - 4);
+	name = str_word(&line);
+	assert_true(name.len > 0);
+	assert_true(str_line(&replies, &line));
+	again = str_trim(str_from(line.p + 4, line.len - 4));
+	assert_int_equal(again.len, name.len);
+	assert_memory_equal(again.p, name.p, name.len);
+	free_result(&r);
+}
+
 static void
 a_hundred_errors_are_enough(void **state)
 {
@@ -932,9 +789,7 @@ serve_client(int (*be_client)(int to, int from), int flags, enum outcome *o, str
 	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	c.config.max_recipients = 1000000;
-	box.out = -1;
-	box.queued = 0;
-	buf_clear(&box.log);
+	counter_clear(-1);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -1102,6 +957,7 @@ main(void)
 		cmocka_unit_test(a_command_may_have_its_full_length_and_no_more),
 		cmocka_unit_test(a_line_without_end_takes_no_memory_and_one_answer),
 		cmocka_unit_test(what_is_too_large_is_read_to_its_end),
+		cmocka_unit_test(without_a_hostname_there_is_a_name_all_the_same),
 		cmocka_unit_test(a_hundred_errors_are_enough),
 		cmocka_unit_test(refused_recipients_are_no_errors_of_the_client),
 		cmocka_unit_test(a_session_has_no_last_message),
@@ -1115,5 +971,8 @@ main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	box.judge_sender = judge_sender;
+	box.judge_recipient = judge_recipient;
+	box.judge_message = judge_message;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
