@@ -179,6 +179,19 @@ print_json(const struct row *r, bool first, FILE *out)
 	buf_free(&line);
 }
 
+/* The last word, unless it was about somebody who is settled: what waits has a
+ * reason of its own then. */
+static const char *
+last_word(const struct letter *l, enum spool_place place)
+{
+	const struct fate *f = &l->fate;
+
+	for (size_t i = 0; place == SPOOL_QUEUE && f->last.scope == SCOPE_RECIPIENT && i < f->n; i++)
+		if (f->to[i].outcome == LATER && f->to[i].text != NULL && f->to[i].text[0] != '\0')
+			return f->to[i].text;
+	return f->last.text;
+}
+
 /* Reads one message and says what state it is in; false if it has just gone. */
 static bool
 fill_row(const struct spool *s, const struct health *h, struct row *r, struct letter *l,
@@ -187,7 +200,7 @@ fill_row(const struct spool *s, const struct health *h, struct row *r, struct le
 	if (spool_read(s, r->place, r->id, l, why) != DONE)
 		return false;
 	r->letter = l;
-	r->reason = l->fate.last.text;
+	r->reason = last_word(l, r->place);
 	r->next = l->fate.next;
 	if (h->down && r->place == SPOOL_QUEUE && h->until > r->next)
 		r->next = h->until;

@@ -34,6 +34,18 @@
 
 /* ---- a message --------------------------------------------------------------------- */
 
+/* Whoever holds the other end may have made it non-blocking for both. */
+static int
+read_input(char *p, size_t size, size_t *n)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	while (file_read(STDIN_FILENO, p, size, n) < 0)
+		if (errno != EAGAIN || (poll(&in, 1, -1) < 0 && errno != EINTR))
+			return -1;
+	return 0;
+}
+
 static enum outcome
 read_text(struct counter *counter, bool dots, struct why *why)
 {
@@ -45,7 +57,7 @@ read_text(struct counter *counter, bool dots, struct why *why)
 
 	buf_reserve(&raw, CHUNK);
 	while (o == DONE && !over) {
-		if (file_read(STDIN_FILENO, raw.p, CHUNK, &n) < 0) {
+		if (read_input(raw.p, CHUNK, &n) < 0) {
 			o = refuse(why, EX_IOERR, "cannot read the message: %s", strerror(errno));
 			break;
 		}

@@ -225,7 +225,7 @@ put_rewritten(struct work *w, struct str whole, size_t base, const struct addres
 
 /* Copies an address field with the domain behind every bare name, or what stands
  * for it in its place; all other octets stay.  What cannot be read is not ours to
- * mend. */
+ * mend.  One name, repeated, must not make a header larger than any may come. */
 static void
 copy_qualified(struct work *w, const struct field *f, bool rewrites)
 {
@@ -240,7 +240,8 @@ copy_qualified(struct work *w, const struct field *f, bool rewrites)
 		size_t end = base + list.v[i].bare_end;
 
 		if (list.v[i].bare_end == SIZE_MAX ||
-		    (rewrites && put_rewritten(w, whole, base, &list.v[i], &done)) ||
+		    (rewrites && w->out->len < HEADER_MAX &&
+		    put_rewritten(w, whole, base, &list.v[i], &done)) ||
 		    w->c->domain.len == 0)
 			continue;
 		buf_add(w->out, whole.p + done, end - done);

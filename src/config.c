@@ -236,23 +236,17 @@ settle_directory(struct reading *r)
 static enum outcome
 refuse_absence(const char *user_path, const char *system_path, struct why *why)
 {
-	char path[512];
-
-	codec_mask_to(path, sizeof path, str_of(user_path != NULL ? user_path : system_path));
 	return refuse(why, EX_CONFIG, "no configuration: write %s with: [smarthost] / "
 	    "host = smtp.example.com / user = me@example.com / password-command = pass show mail",
-	    path);
+	    codec_show(str_of(user_path != NULL ? user_path : system_path)).p);
 }
 
 static enum outcome
 refuse_stranger(const char *system_path, const char *what, int error, struct why *why)
 {
-	char path[256];
-
-	codec_mask_to(path, sizeof path, str_of(system_path));
 	return refuse(why, EX_TEMPFAIL, "%s is the only configuration for uid %u, and %s cannot be "
 	    "read (%s): ask the administrator, or write your own ~/.config/subpost/subpost.ini",
-	    path, (unsigned)geteuid(), what, strerror(error));
+	    codec_show(str_of(system_path)).p, (unsigned)geteuid(), what, strerror(error));
 }
 
 static enum outcome
@@ -308,6 +302,11 @@ config_read(struct config *c, const char *user_path, const char *system_path, co
 		o = refuse_stranger(system_path, "it", EACCES, why);
 		goto out;
 	}
+	/* What may stand in it is not missing. */
+	if (r.unread) {
+		o = refuse_errors(c, why);
+		goto out;
+	}
 	settle_host(&r);
 	settle_tls(&r);
 	check_auth(&r);
@@ -329,7 +328,7 @@ config_load(struct config *c, bool with_secrets, struct why *why)
 	const char *named = secure_getenv("SUBPOST_CONFIG");
 	struct buf home = { 0 }, user_path = { 0 };
 	const char *found_home = config_home(&home) ? buf_c(&home) : NULL;
-	char *absolute = NULL, shown[512];
+	char *absolute = NULL;
 	enum outcome o;
 	int error;
 
@@ -342,9 +341,9 @@ config_load(struct config *c, bool with_secrets, struct why *why)
 		}
 		error = errno;
 		set_defaults(c);
-		codec_mask_to(shown, sizeof shown, str_of(secure_getenv("SUBPOST_CONFIG")));
 		o = refuse(why, EX_CONFIG, "SUBPOST_CONFIG names %s: %s; write that file, or unset "
-		    "the variable", shown, strerror(error));
+		    "the variable", codec_show(str_of(secure_getenv("SUBPOST_CONFIG"))).p,
+		    strerror(error));
 		goto out;
 	}
 	if (add_xdg(&user_path, "XDG_CONFIG_HOME", found_home, "/.config"))

@@ -15,6 +15,10 @@ enum place {
 	IN_MBOX,                /* in the line that an mbox puts before a message */
 };
 
+/* RFC 5322 section 2.1.1: what is not over within a line is no name, but a text
+ * without a header, as "base64 -w0" makes one. */
+#define NAME_LINE_MAX 998
+
 /* RFC 5322 section 3.6.8. */
 static bool
 is_ftext(char c)
@@ -73,9 +77,7 @@ open_field(struct header *h)
 	grow_line(h, ':');
 	if (h->too_long)
 		return;
-	/* The room is always the next power of two, so the count tells it. */
-	if ((h->n & (h->n - 1)) == 0)
-		h->v = mem_grow(h->v, h->n > 0 ? h->n * 2 : 1, sizeof *h->v);
+	h->v = mem_more(h->v, h->n, sizeof *h->v);
 	f.body_at = f.at + h->line.len;
 	h->v[h->n++] = f;
 	h->place = IN_BODY;
@@ -97,6 +99,10 @@ is_mbox_line(const struct header *h)
 static void
 take_octet(struct header *h, char c)
 {
+	if (h->line.len == NAME_LINE_MAX) {
+		begin_text(h, c);
+		return;
+	}
 	switch (h->place) {
 	case AT_START:
 		if (c == '\n') {

@@ -116,18 +116,6 @@ find_comment(struct str s)
 	return s.len;
 }
 
-static bool
-has_control(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return true;
-	}
-	return false;
-}
-
 static void
 warn_of_unknown_key(struct inifile *f, struct str name)
 {
@@ -349,7 +337,7 @@ judge(struct inifile *f, struct str line, size_t limit)
 	struct str text = str_trim(line);
 
 	f->continued = false;
-	if (has_control(line)) {
+	if (str_has_control(line)) {
 		complain(f, "a control octet or NUL in this line; write the file as plain text");
 		f->after = AFTER_OTHER;
 		return nothing;
@@ -416,11 +404,13 @@ explain_absence(struct inifile *f, int error)
 		return DENIED;
 	if (error != ENOENT && error != ENOTDIR) {
 		complain(f, "cannot be read: %s", strerror(error));
+		f->r->unread = true;
 		return READ;
 	}
 	/* Whoever made this link means to have a configuration of their own. */
 	if (lstat(f->path, &st) == 0) {
 		complain(f, "is a symbolic link to a file that is not there");
+		f->r->unread = true;
 		return READ;
 	}
 	return ABSENT;
@@ -443,10 +433,12 @@ is_good_file(struct inifile *f, const struct stat *st)
 	return false;
 }
 
-static void
+/* False where the octets could not be had. */
+static bool
 parse(struct inifile *f, int fd, size_t size)
 {
 	struct buf text = { 0 };
+	bool had = false;
 	int bad;
 
 	/* All at once, and not an octet more: growing would leave a copy of a
@@ -457,6 +449,7 @@ parse(struct inifile *f, int fd, size_t size)
 		    "it grew meanwhile; try again" : strerror(errno));
 		goto out;
 	}
+	had = true;
 	f->rest = buf_str(&text);
 	if (str_starts(f->rest, "\xef\xbb\xbf"))
 		f->rest = str_from(f->rest.p + 3, f->rest.len - 3);
@@ -465,6 +458,7 @@ parse(struct inifile *f, int fd, size_t size)
 		complain(f, "line %d is not understood; write key = value", bad);
 out:
 	buf_wipe(&text);
+	return had;
 }
 
 static char *
@@ -493,12 +487,15 @@ read_file(struct inifile *f)
 		return explain_absence(f, errno);
 	if (fstat(fd, &st) < 0) {
 		complain(f, "cannot be read: %s", strerror(errno));
+		f->r->unread = true;
 		goto out;
 	}
 	c->files[c->nfiles++] = (struct config_file){ mem_dup(str_of(f->path)), st.st_mtim };
 	f->open_to_others = (st.st_mode & 077) != 0;
 	if (is_good_file(f, &st))
-		parse(f, fd, (size_t)st.st_size);
+		f->r->unread = !parse(f, fd, (size_t)st.st_size) || f->r->unread;
+	else
+		f->r->unread = true;
 out:
 	close(fd);
 	return READ;

@@ -34,6 +34,7 @@ struct reading {
 	const char *label;              /* the topmost file that is there; one of these: */
 	char *labels[2];                /* the files' names, masked */
 	unsigned nlabels;
+	bool unread;                    /* a file is there whose keys nobody knows */
 };
 
 enum found {

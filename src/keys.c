@@ -297,8 +297,10 @@ take_name(struct target *t, const struct key *k, struct str v)
 static const char form_steps[] = "up to 16 waiting times from 1s to 7d, such as 5m 30m 2h";
 static const char form_path[] = "an absolute path, or one that begins with ~/";
 static const char use_file[] = "write the password into a file and name it with password-file";
-static const char use_script[] = "put the command into a script and name that";
-static const char use_other_name[] = "give the file another name";
+static const char use_script[] = "put a comment on a line of its own, or the command "
+    "into a script";
+static const char use_other_name[] = "put a comment on a line of its own, or give the "
+    "file another name";
 
 const struct key keys[KEYS] = {
 	[KEY_HOST] = { "host", take_host, ACCOUNT(host), .list = true },

@@ -66,8 +66,17 @@ enum outcome
 smtp_greet(struct smtp *s, struct why *why)
 {
 	enum outcome o = hear_yes(s, PHASE_GREETING, WAIT_GREETING, why);
+	size_t len;
 
-	return o == DONE ? smtp_ehlo(s, why) : o;
+	if (o == DONE)
+		return smtp_ehlo(s, why);
+	/* It may wait for our first octet as we do for its. */
+	if (why->code == 0 && s->reply.broken == NULL && s->conn->tls == NULL) {
+		len = strlen(why->text);
+		snprintf(why->text + len, sizeof why->text - len, "; check port and tls "
+		    "(587: starttls, 465: implicit)");
+	}
+	return o;
 }
 
 static void

@@ -1,5 +1,6 @@
 /* subpost: the command for people.  A table of verbs over their own queue. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include "spool.h"
 #include "steer.h"
 #include "wake.h"
+
+#define SILENCE 5               /* seconds, of the courier in `subpost check` */
 
 struct desk {
 	struct config config;
@@ -131,6 +134,20 @@ print_text(const struct letter *l)
 	buf_free(&shown);
 }
 
+/* Why nothing at all goes, which a message's own fate does not tell. */
+static void
+print_health(const struct desk *d)
+{
+	struct buf shown = { 0 };
+	struct health h;
+
+	health_load(&d->spool, d->config.smarthost.name, &h);
+	health_describe(&h, d->config.smarthost.name, time(NULL), &shown);
+	if (shown.len > 0)
+		printf("%-10s %s\n", "account", buf_c(&shown));
+	buf_free(&shown);
+}
+
 static enum outcome
 do_show(struct desk *d, struct why *why)
 {
@@ -160,6 +177,8 @@ do_show(struct desk *d, struct why *why)
 				print_time("next", l.fate.next);
 			if (l.fate.last.text[0] != '\0')
 				print_masked("last", l.fate.last.text);
+			if (place == SPOOL_QUEUE)
+				print_health(d);
 			putchar('\n');
 			print_text(&l);
 		}
@@ -243,6 +262,22 @@ print_account(const struct config *c)
 	    strcmp(h->auth, "none") == 0 ? "" : h->user, h->from);
 }
 
+/* The courier's next word.  A server is given minutes, as the standards wish, and
+ * who looks on is told once that nothing hangs here. */
+static enum errand_word
+hear(int fd, bool *silent, struct errand *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (!*silent && poll(&p, 1, SILENCE * 1000) == 0) {
+		*silent = true;
+		printf("note     no answer for %d s, and up to 5 minutes are given; if the server "
+		    "says nothing, check port and tls (587: starttls, 465: implicit)\n", SILENCE);
+		fflush(stdout);
+	}
+	return errand_read(fd, true, e);
+}
+
 /* The same program that would send does all but send. */
 static enum outcome
 try_account(const struct config *c, struct why *why)
@@ -250,6 +285,7 @@ try_account(const struct config *c, struct why *why)
 	struct errand e = { 0 };
 	enum errand_word word;
 	enum outcome o = LATER;
+	bool silent = false;
 	int fd, status;
 	pid_t pid;
 
@@ -261,7 +297,7 @@ try_account(const struct config *c, struct why *why)
 		return refuse(why, EX_OSERR, "cannot start subpost-courier: %s", strerror(errno));
 	later(why, SCOPE_SERVER, "", "the courier for %s ended without a word; see the system's log",
 	    c->smarthost.host);
-	while ((word = errand_read(fd, true, &e)) != ERRAND_CLOSED && word != ERRAND_BROKEN) {
+	while ((word = hear(fd, &silent, &e)) != ERRAND_CLOSED && word != ERRAND_BROKEN) {
 		if (word == ERRAND_STEP)
 			printf("ok       %s (%u ms)\n", buf_c(&e.text), e.ms);
 		else if (word == ERRAND_NOTE)

@@ -27,7 +27,7 @@ explain_errno(int error, struct buf *wrong)
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
-		buf_adds(wrong, "is not there");
+		buf_adds(wrong, "is not there; make it, or mend its name");
 		return NEVER;
 	case ELOOP:
 		buf_adds(wrong, "is a symbolic link; name the file itself");

@@ -132,9 +132,9 @@ symlink "$HOME/real", "$HOME/team";
 is(taken([ 'team' ]), "65 $FILE:7: $HOME/team is a symbolic link; name the file itself",
     '65: an included link');
 unlink "$HOME/team";
-is(taken([ 'team' ]), "65 $FILE:7: $HOME/team is not there", '65: an included file that is not there');
+is(taken([ 'team' ]), "65 $FILE:7: $HOME/team is not there; make it, or mend its name", '65: an included file that is not there');
 configure({ aliases => "$HOME/none" });
-is(taken([ 'root' ]), "78 the aliases file $HOME/none is not there", '78: no such aliases file');
+is(taken([ 'root' ]), "78 the aliases file $HOME/none is not there; make it, or mend its name", '78: no such aliases file');
 is(taken([ 'a@x.example' ]), "0 $ME>a\@x.example", 'which other addresses do not need');
 
 {
@@ -226,8 +226,8 @@ chmod 0666, $FILE;
 is(asked("$B/newaliases"), "78\nnewaliases: the aliases file $FILE can be written by others; type: chmod go-w $FILE\n",
     '78: a file that others can write');
 unlink $FILE;
-is(asked("$B/newaliases"), "78\nnewaliases: the aliases file $FILE is not there\n", '78: no file');
-is(asked("$B/sendmail", '-bv', 'ann'), "78\nsendmail: the aliases file $FILE is not there\n", 'so says -bv');
+is(asked("$B/newaliases"), "78\nnewaliases: the aliases file $FILE is not there; make it, or mend its name\n", '78: no file');
+is(asked("$B/sendmail", '-bv', 'ann'), "78\nsendmail: the aliases file $FILE is not there; make it, or mend its name\n", 'so says -bv');
 is(asked("$B/sendmail", '-bv', 'ann@x.example'), "0\n  ann\@x.example$BY", 'and not of an address that needs none');
 configure({});
 is(asked("$B/newaliases"), "0\nthere is no aliases file: [identity] aliases is not set in " .

@@ -41,7 +41,7 @@ my @TABLE = (
 	[ 'the greeting', 'is no mail server', 'greeting #1 reply "HTTP/1.1 400 Bad Request"', 'account', qr/./ ],
 	[ 'the greeting', 'says a line without end', 'greeting #1 repeat 300000 x', 'account', qr/./ ],
 	[ 'the greeting', 'says lines without end', 'greeting #1 repeat 30000 "220-x\r\n"', 'account', qr/./ ],
-	[ 'the greeting', 'hangs up', 'greeting #1 drop', 'account', qr/clos/ ],
+	[ 'the greeting', 'hangs up', 'greeting #1 drop', 'account', qr/clos.*check port and tls/ ],
 	[ 'the greeting', 'resets', 'greeting #1 reset', 'account', qr/reset|clos/ ],
 	[ 'the greeting', 'hesitates', 'greeting #1 wait go default', 'sent' ],
 	[ 'the greeting', 'hesitates and hangs up', 'greeting #1 wait go drop', 'account', qr/clos|reset|TLS|middle|arrived/ ],

@@ -320,6 +320,12 @@ is(run([ 'bash', '-c', "$B/sendmail -Z 2> >(exec true); echo \$?" ])->{out}, "64
 
 	is("$r->{status} $r->{signal}", '0 0', 'an alarm of the caller does not ring here');
 }
+{
+	my $r = run([ 'perl', '-MFcntl', '-e', 'fcntl STDIN, F_SETFL, O_NONBLOCK; exec @ARGV', "$B/sendmail",
+		'a@x.example' ], stdin => sub { my $out = shift; select undef, undef, undef, 0.3; print $out $TEXT });
+
+	is("$r->{status} $r->{err}", '0 ', 'an input that does not block is waited for');
+}
 new_letters();
 
 {

@@ -349,6 +349,17 @@ ok(wait_for(sub { queue_ids('failed') == 1 }, 10, 'a failure'), 'another is give
 is(subpost('delete', $gone)->{status}, 0, 'delete of one that was given up');
 is(scalar(my @left = glob spool() . '/failed/*'), 0, 'and both its files are gone');
 
+# -- one who waits beside one who was refused, after whom nothing more was said
+
+{
+	fresh_spool();
+	my $s = smarthost(script => qq(rcpt ~bad reply "550 5.1.1 no such user"\nrcpt reply "450 4.2.0 later"\n));
+	ini(queue => \%LATER);
+	my $id = queue([ '-f', '', 'slow@x.example', 'bad@x.example' ]);
+	wait_for(sub { defined fate($id) }, 10, 'a fate');
+	like(row($id)->{reason}, qr/450 4\.2\.0 later/, 'the list tells why the one that is left waits');
+}
+
 # -- a clock that was ahead
 
 # In a runner's start, and in one that waits already.
@@ -402,6 +413,8 @@ for (@reasons) {
 	    'it waits, and the list says why');
 	like(mailq()->{out}, qr/^account default is down since .*, next try in \d\dm: .*$reason/m,
 	    'for the account too');
+	like(subpost('show', $id)->{out}, qr/^account +default is down since .*$reason/m,
+	    'and show of the message');
 	ok(!defined fate($id), 'no fate is written for it');
 	is(scalar(grep { / down account=default / } log_lines()), 1, 'the log has one line');
 	unlike(slurp(spool() . '/log') . health() . mailq()->{out}, qr/correct horse/,

@@ -124,6 +124,17 @@ for my $priority ('NORMAL:-VERS-ALL:+VERS-TLS1.2', 'NORMAL:-VERS-ALL:+VERS-TLS1.
 	}
 }
 
+# Both wait for the other's first octet: the likeliest mistake with a port, and
+# without a word it would look like a program that hangs.
+{
+	begin([ '--implicit' ], undef, smarthost => { tls => 'starttls' });
+	my $p = start([ "$B/subpost", 'check' ]);
+	ok(wait_for(sub { slurp("$p->{io}.out") =~ /^note .*check port and tls/m }, 15),
+	    'STARTTLS where TLS is from the first octet: subpost check tells of the silence');
+	kill 'TERM', $p->pid;
+	isnt($p->wait(5)->{status}, 0, 'and can be ended');
+}
+
 # -- without TLS
 
 {

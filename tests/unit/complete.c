@@ -518,6 +518,37 @@ what_stands_for_a_name_is_shown_where_it_is_asked_for(void **state)
 	check_rows(&c, rows, 7);
 }
 
+static bool
+rewrite_to_many(void *arg, struct str name, struct buf *out)
+{
+	(void)arg, (void)name;
+	buf_adds(out, "a@x");
+	for (int i = 1; i < 100; i++)
+		buf_addf(out, ",\n a%d@x.example", i);
+	return true;
+}
+
+/* Half a million times a list of a hundred would be gigabytes. */
+static void
+what_stands_for_names_makes_no_giant_of_a_header(void **state)
+{
+	struct complete c = usual;
+	struct buf text = { 0 }, out = { 0 };
+
+	(void)state;
+	c.rewrite = rewrite_to_many;
+	buf_adds(&text, "To: list");
+	while (text.len < HEADER_MAX - 10)
+		buf_adds(&text, ",l");
+	buf_addc(&text, '\n');
+	complete_with(&c, buf_str(&text), &out);
+	assert_true(out.len > HEADER_MAX);
+	assert_true(out.len < 10 * HEADER_MAX);
+	assert_non_null(strstr(buf_c(&out), ",l@example.org,l@example.org\n"));
+	buf_free(&text);
+	buf_free(&out);
+}
+
 int
 main(void)
 {
@@ -548,6 +579,7 @@ main(void)
 		cmocka_unit_test(generated_lines_have_78_octets_at_most_where_they_can),
 		cmocka_unit_test(a_quoted_name_is_never_folded_inside_its_quotes),
 		cmocka_unit_test(what_stands_for_a_name_is_shown_where_it_is_asked_for),
+		cmocka_unit_test(what_stands_for_names_makes_no_giant_of_a_header),
 		cmocka_unit_test(a_header_of_any_length_is_completed_in_no_time),
 		cmocka_unit_test(random_headers_are_complete_afterwards),
 	};

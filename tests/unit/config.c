@@ -957,6 +957,31 @@ a_file_everybody_can_change_is_refused(void **state)
 	config_free(&c);
 }
 
+static void
+nothing_is_called_missing_from_a_file_that_was_not_read(void **state)
+{
+	static const char *const causes[] = { "changed by every", "not a regular", "link to" };
+	struct config c;
+	struct why why;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		unlink(user_file);
+		if (i == 0)
+			write_file(user_file, STR(ACCOUNT), 0666);
+		else if (i == 1)
+			assert_int_equal(mkdir(user_file, 0700), 0);
+		else
+			assert_int_equal(symlink("/nonexistent", user_file), 0);
+		assert_int_equal(read_both(&c, true, false, false, &why), NEVER);
+		assert_has(why.text, causes[i]);
+		assert_int_equal(c.nproblems, 1);
+		config_free(&c);
+		rmdir(user_file);
+	}
+	unlink(user_file);
+}
+
 /* Only root can give a file away; others have none of a stranger's. */
 static void
 a_strangers_file_is_refused_and_its_owner_named(void **state)
@@ -1588,6 +1613,7 @@ static const struct CMUnitTest stories[] = {
 	cmocka_unit_test(a_file_without_a_password_may_be_read_by_others),
 	cmocka_unit_test(the_systems_file_may_not_have_a_password),
 	cmocka_unit_test(a_file_everybody_can_change_is_refused),
+	cmocka_unit_test(nothing_is_called_missing_from_a_file_that_was_not_read),
 	cmocka_unit_test(a_strangers_file_is_refused_and_its_owner_named),
 	cmocka_unit_test(roots_file_is_good_for_everybody),
 	cmocka_unit_test(a_directory_is_no_configuration),
