@@ -53,31 +53,49 @@ take_octet(struct intake *in, char c, struct buf *out)
 	in->saw_nul = in->saw_nul || c == '\0';
 }
 
-/* Passes what cannot change up to the next CR or LF; answers how much that is. */
+/* Octets before the next line that begins with a dot. */
 static size_t
-take_run(struct intake *in, struct str text, struct buf *out)
+find_dot(struct str text)
 {
-	size_t n = str_find(text, '\n');
+	size_t n = 0;
 
-	n = str_find(str_from(text.p, n), '\r');
-	if (n == 0)
-		return 0;
-	text.len = n;
-	in->saw_nul = in->saw_nul || str_has(text, '\0');
-	buf_addstr(out, text);
-	in->mid_line = true;
+	while (n < text.len) {
+		n += str_find(str_from(text.p + n, text.len - n), '\n');
+		if (n < text.len && ++n < text.len && text.p[n] == '.')
+			break;
+	}
 	return n;
+}
+
+/* Text without a CR, and with none held back: all but dots passes as it is, many
+ * lines at once. */
+static void
+take_plain(struct intake *in, struct str text, struct buf *out)
+{
+	while (text.len > 0 && !in->ended) {
+		bool dot = in->dots && !in->mid_line && (in->dot || text.p[0] == '.');
+		size_t n = dot ? 1 : in->dots ? find_dot(text) : text.len;
+
+		if (dot) {
+			take_octet(in, text.p[0], out);
+		} else {
+			in->saw_nul = in->saw_nul || str_has(str_from(text.p, n), '\0');
+			buf_add(out, text.p, n);
+			in->mid_line = text.p[n - 1] != '\n';
+		}
+		text = str_from(text.p + n, text.len - n);
+	}
 }
 
 void
 intake_feed(struct intake *in, struct str text, struct buf *out)
 {
 	while (text.len > 0 && !in->ended) {
-		size_t n = 0;
+		size_t n = in->crs == 0 ? str_find(text, '\r') : 0;
 
-		if (in->crs == 0 && (in->mid_line || !in->dots))
-			n = take_run(in, text, out);
-		if (n == 0) {
+		if (n > 0) {
+			take_plain(in, str_from(text.p, n), out);
+		} else {
 			take_octet(in, text.p[0], out);
 			n = 1;
 		}

@@ -591,6 +591,19 @@ a_checksum_is_the_same_in_pieces_and_at_any_alignment(void **state)
 	buf_free(&in);
 }
 
+static void
+a_checksum_is_the_same_whether_the_processor_helps_or_not(void **state)
+{
+	struct buf in = mixed_octets(300);
+
+	(void)state;
+	assert_int_equal(codec_crc32c_by_table(0, "123456789", 9), 0xe3069283);
+	for (size_t len = 0; len <= in.len; len++)
+		for (uint32_t crc = 0; crc <= 1; crc++)
+			assert_int_equal(codec_crc32c_by_table(crc, in.p, len), codec_crc32c(crc, in.p, len));
+	buf_free(&in);
+}
+
 int
 main(void)
 {
@@ -622,6 +635,7 @@ main(void)
 		cmocka_unit_test(an_age_is_short_and_never_negative),
 		cmocka_unit_test(the_checksum_has_the_values_of_rfc_3720),
 		cmocka_unit_test(a_checksum_is_the_same_in_pieces_and_at_any_alignment),
+		cmocka_unit_test(a_checksum_is_the_same_whether_the_processor_helps_or_not),
 	};
 
 	return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
