@@ -7,7 +7,7 @@ use warnings;
 use Exporter 'import';
 use File::Path qw(make_path remove_tree);
 
-our @EXPORT = qw(unpack_peer peer_libraries missing_libraries run_quietly);
+our @EXPORT = qw(unpack_peer peer_libraries missing_libraries lacking_libraries run_quietly);
 
 my $updated = 0;
 
@@ -77,6 +77,17 @@ sub missing_libraries
 		$missing{$_} = 1 for `ldd $program` =~ /(\S+) => not found/g;
 	}
 	return sort keys %missing;
+}
+
+# The packages of libraries that a package stands on, however deep, and that are
+# not installed.
+sub lacking_libraries
+{
+	my $package = shift;
+	my @no = map { "--no-$_" } qw(pre-depends recommends suggests conflicts breaks replaces enhances);
+	my %here = map { /^installed (\S+)/ ? ($1 => 1) : () } `dpkg-query -W -f '\${db:Status-Status} \${Package}\n'`;
+
+	return grep { /^lib/ && !/-perl$|:/ && !$here{$_} } map { /^(\w\S*)$/ } `apt-cache depends --recurse @no $package`;
 }
 
 1;
