@@ -379,6 +379,9 @@ check_mode(struct call *c, bool arguments, struct why *why)
 	if (c->mode < COUNT(alone) && alone[c->mode] != NULL &&
 	    (arguments || (c->mode == MODE_FLUSH && c->from_header)))
 		return refuse(why, EX_USAGE, "%s", alone[c->mode]);
+	/* Its message would lie unread, and the status say that all is well. */
+	if ((c->mode == MODE_LIST || c->mode == MODE_ALIASES) && c->from_header)
+		return usage(why, "-t reads a message, and what else was asked for reads none");
 	if (c->mode == MODE_VERIFY && c->from_header)
 		return usage(why, "-bv explains the addresses of the command line, not -t");
 	if (c->retry_id != NULL && c->retry_id[0] == '\0')

@@ -151,8 +151,11 @@ name_original(const struct directory *d, struct str spec, struct buf *orcpt)
 static enum outcome
 check_sendable(struct str spec, struct why *why)
 {
-	if (spec.len > 0 && address_is_sendable(spec))
+	if (spec.len > 0 && address_is_sendable(spec) && codec_is_utf8(spec))
 		return DONE;
+	if (!codec_is_utf8(spec))
+		return refuse(why, EX_DATAERR, "%s is neither ASCII nor UTF-8, so no server can be told "
+		    "it; write it in UTF-8", codec_show(spec).p);
 	return refuse(why, EX_DATAERR, "%s is no address that SMTP can carry (control characters, "
 	    "or over %d octets)", spec.len > 0 ? codec_show(spec).p : "<>", ADDRESS_MAX);
 }
@@ -166,10 +169,13 @@ settle_target(struct directory *d, const struct recipient *from, struct str targ
 	struct buf spec = { 0 }, orcpt = { 0 };
 	enum outcome o;
 
-	if (aliases_is_name(target, &name) && is_roots(d, name))
+	/* Without localhost, where nobody else could deliver it; the domain comes below. */
+	if (!aliases_is_name(target, &name))
+		buf_addstr(&spec, target);
+	else if (is_roots(d, name))
 		buf_adds(&spec, d->config->root);
 	else
-		buf_addstr(&spec, target);
+		buf_addstr(&spec, name);
 	if (from->orcpt != NULL)
 		buf_adds(&orcpt, from->orcpt);
 	else if (from->notify != 0 && !str_eq(buf_str(&spec), original))
@@ -285,8 +291,6 @@ explain_rule(struct directory *d, struct str spec, FILE *out)
 		fputc('\n', out);
 	} else if (is_roots(d, name)) {
 		fprintf(out, "[identity] root: %s\n", c->root);
-	} else if (address_has_domain(spec)) {
-		fprintf(out, "no alias; it stays as it is\n");
 	} else {
 		fprintf(out, "[identity] domain: %s\n", c->domain);
 	}

@@ -97,6 +97,8 @@ read_sender(const struct counter *c, const char *given, struct buf *out, struct 
 		address_qualify(out, str_of(c->config.domain));
 	if (!address_is_sendable(buf_str(out)))
 		return refuse(why, EX_DATAERR, "the sender is no address that SMTP can carry");
+	if (!codec_is_utf8(buf_str(out)))
+		return refuse(why, EX_DATAERR, "the sender is neither ASCII nor UTF-8; write it in UTF-8");
 	return check_policy(c, buf_str(out), why);
 }
 
@@ -211,6 +213,14 @@ add_named_in_header(struct counter *c, struct why *why)
 	return o;
 }
 
+/* Do Resent- fields say who gets it, and To no more? */
+static bool
+names_resent(const struct header *h)
+{
+	return header_find(h, "Resent-To") != NULL || header_find(h, "Resent-Cc") != NULL ||
+	    header_find(h, "Resent-Bcc") != NULL;
+}
+
 static enum outcome
 gather_recipients(struct counter *c, struct why *why)
 {
@@ -228,7 +238,10 @@ gather_recipients(struct counter *c, struct why *why)
 		recipients_subtract(&c->to, &off);
 	recipients_free(&off);
 	if (o == DONE && c->to.n == 0)
-		return refuse(why, EX_USAGE, "no recipient in To, Cc or Bcc, and none on the command line");
+		return refuse(why, EX_USAGE, subtract ? "no recipient is left when those of the command "
+		    "line are taken off (arguments = subtract)" : names_resent(&c->header) ?
+		    "no recipient in the first Resent- block, which alone counts, and none on the command "
+		    "line" : "no recipient in To, Cc or Bcc, and none on the command line");
 	for (size_t i = 0; o == DONE && i < c->to.n; i++)
 		say(c, "to <%s>", c->to.v[i].address);
 	return o;
@@ -351,6 +364,11 @@ begin_text(struct counter *c, struct str first, struct why *why)
 	memcpy(c->id, c->draft.id, sizeof c->id);
 	say(c, "from <%s>", buf_c(&c->sender));
 	write_header(c, now, &out);
+	if (out.len > COMPLETE_MAX) {
+		buf_free(&out);
+		return refuse(why, EX_DATAERR, "the header is over %u octets when its names have got "
+		    "their domain; name fewer, or name a list", COMPLETE_MAX);
+	}
 	buf_addstr(&out, header_rest(&c->header));
 	buf_addstr(&out, first);
 	o = spool_text(&c->draft, buf_str(&out), why);
@@ -372,7 +390,8 @@ take_text(struct counter *c, struct str text, struct why *why)
 		return spool_text(&c->draft, text, why);
 	header_feed(&c->header, text, &used);
 	if (c->header.too_long)
-		return refuse(why, EX_DATAERR, "the header is over %u octets", HEADER_MAX);
+		return refuse(why, EX_DATAERR, "the header is over %u octets; shorten it, or put an "
+		    "empty line behind it", HEADER_MAX);
 	if (!c->header.over)
 		return DONE;
 	return begin_text(c, str_from(text.p + used, text.len - used), why);
@@ -386,7 +405,8 @@ finish(struct counter *c, struct why *why)
 	if (!c->begun) {
 		header_end(&c->header);
 		if (c->header.too_long)
-			return refuse(why, EX_DATAERR, "the header is over %u octets", HEADER_MAX);
+			return refuse(why, EX_DATAERR, "the header is over %u octets; shorten it, or "
+			    "put an empty line behind it", HEADER_MAX);
 		o = begin_text(c, STR(""), why);
 	}
 	if (o == DONE)

@@ -146,6 +146,17 @@ codec_utf8(struct str in, uint32_t *point)
 	return n;
 }
 
+bool
+codec_is_utf8(struct str in)
+{
+	uint32_t point;
+	size_t n = 1;
+
+	for (; in.len > 0 && n > 0; in = str_from(in.p + n, in.len - n))
+		n = codec_utf8(in, &point);
+	return n > 0;
+}
+
 /* Characters that change how others are shown: zero-width and joiners, line
  * and paragraph separators, bidirectional overrides and isolates, the BOM. */
 static bool

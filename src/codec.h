@@ -22,6 +22,8 @@ bool codec_unescape(struct buf *out, struct str in);
 /* Octets of the UTF-8 character that in begins with (RFC 3629 section 4), and
  * its code point; 0 where there is none, and *point is as it was. */
 size_t codec_utf8(struct str in, uint32_t *point);
+/* Is it UTF-8 from its first octet to its last?  ASCII is. */
+bool codec_is_utf8(struct str in);
 
 /* Foreign text for human eyes: controls (C0, C1, DEL), octets that are not
  * UTF-8, and characters that reorder or hide text become \xNN or \u{N}. */

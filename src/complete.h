@@ -18,6 +18,10 @@
 #include "buf.h"
 #include "header.h"
 
+/* Octets that a completed header may have: domains behind bare names can make it
+ * longer than what the counter took, and whoever reads it again needs a limit. */
+#define COMPLETE_MAX (4 * HEADER_MAX)
+
 struct complete {
 	struct str domain;      /* completes bare names */
 	struct str from;        /* address for a missing From: or Sender:; "" adds neither */

@@ -19,6 +19,7 @@
 
 #include "address.h"
 #include "clock.h"
+#include "complete.h"
 #include "config.h"
 #include "conn.h"
 #include "errand.h"
@@ -35,9 +36,6 @@
 #define RESOLVE_TIME 120        /* seconds a resolver and all addresses may take */
 #define ORPHAN_TIME 600         /* seconds an orphan looks for somebody to tell */
 #define TELL_TIMES 20           /* how often it tells what seems not to be noted */
-/* What the counter adds to a header, domains behind bare names above all, may
- * make it longer than what it took. */
-#define FORCED_HEADER_MAX (4 * HEADER_MAX)
 
 /* What has been reported and not yet noted: until it is, the words are kept to
  * be told again, and the message stays locked by our descriptor of it. */
@@ -414,7 +412,7 @@ read_header(struct smtp_message *m, struct header *h)
 static enum outcome
 force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *why)
 {
-	struct header h = { .limit = FORCED_HEADER_MAX };
+	struct header h = { .limit = COMPLETE_MAX };
 	enum outcome o = DONE;
 
 	if (!read_header(m, &h)) {
@@ -423,7 +421,7 @@ force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *w
 		o = LATER;
 	} else if (h.too_long) {
 		o = never(why, SCOPE_MESSAGE, "5.6.0", "its header is over %u octets, too long for "
-		    "force-from to change it", FORCED_HEADER_MAX);
+		    "force-from to change it", COMPLETE_MAX);
 	} else {
 		force_header(&h, str_of(c->config.smarthost.from), head);
 		buf_addstr(head, header_rest(&h));

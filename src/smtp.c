@@ -297,16 +297,9 @@ is_ascii(struct str s)
 static bool
 is_sayable(const struct smtp *s, const char *address)
 {
-	struct str rest = str_of(address);
-	uint32_t point;
-	size_t n;
+	struct str whole = str_of(address);
 
-	if (!s->offers.smtputf8 || is_ascii(rest))
-		return is_ascii(rest);
-	for (; rest.len > 0; rest = str_from(rest.p + n, rest.len - n))
-		if ((n = codec_utf8(rest, &point)) == 0)
-			return false;
-	return true;
+	return is_ascii(whole) || (s->offers.smtputf8 && codec_is_utf8(whole));
 }
 
 /* Looks for an octet over 127 up to the empty line; true when one of the two is

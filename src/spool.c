@@ -429,6 +429,18 @@ read_envelope(struct letter *l, const char *id, struct why *why)
 	return o;
 }
 
+/* What cannot be read: damaged, unless it is we who lack something. */
+static enum outcome
+unreadable(struct why *why, const char *what)
+{
+	int error = errno;
+
+	if (error == EMFILE || error == ENFILE || error == ENOMEM)
+		return later(why, SCOPE_NONE, "", "%s cannot be read for want of resources: %s", what,
+		    strerror(error));
+	return never(why, SCOPE_MESSAGE, "", "%s cannot be read: %s", what, strerror(error));
+}
+
 /* Everything that can be known of a message without reading its text. */
 static enum outcome
 read_message(struct letter *l, const char *id, struct why *why)
@@ -441,7 +453,7 @@ read_message(struct letter *l, const char *id, struct why *why)
 	l->promised = true;
 	if (fstat(l->fd, &st) < 0 ||
 	    (S_ISREG(st.st_mode) && file_read_at(l->fd, line, sizeof line, 0, &n) < 0))
-		return never(why, SCOPE_MESSAGE, "", "it cannot be read: %s", strerror(errno));
+		return unreadable(why, "it");
 	if (!S_ISREG(st.st_mode))
 		return never(why, SCOPE_MESSAGE, "", "it is not a regular file");
 	if (n == 0 || line[0] == '\0') {
@@ -471,7 +483,7 @@ read_fate(int dir, struct letter *l, const char *id, struct why *why)
 	if (file_load(dir, fate_name(id).p, &text, FATE_MAX) == 0)
 		o = fate_read(buf_str(&text), &l->fate, why);
 	else if (errno != ENOENT)
-		o = never(why, SCOPE_MESSAGE, "", "its .fate cannot be read: %s", strerror(errno));
+		o = unreadable(why, "its .fate");
 	buf_free(&text);
 	return o;
 }

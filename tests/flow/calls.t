@@ -80,7 +80,10 @@ calls(
 	[ '-t and a To of a comment', [ '-t' ], "To: (all of you)\n$TEXT", 64, qr/no recipient/ ],
 	[ '-t and undisclosed recipients', [ '-t' ], "To: undisclosed-recipients:;\n$TEXT", 64, qr/no recipient/ ],
 	[ '-t and a To in the body', [ '-t' ], "Subject: x\n\nTo: a\@x.example\n", 64, qr/no recipient/ ],
-	[ 'a Resent block without recipients', [ '-t' ], "Resent-To:\nTo: a\@x.example\n$TEXT", 64, qr/no recipient/ ]);
+	[ 'a Resent block without recipients', [ '-t' ], "Resent-To:\nTo: a\@x.example\n$TEXT", 64, qr/no recipient in the first Resent-/ ],
+	[ '-t where aliases are checked', [ '-bi', '-t' ], "To: a\@x.example\n$TEXT", 64, qr/-t reads a message/ ],
+	[ '-t by its short form', [ '-It' ], "To: a\@x.example\n$TEXT", 64, qr/-t reads a message/ ],
+	[ '-t where the queue is listed', [ '-bp', '-t' ], "To: a\@x.example\n$TEXT", 64, qr/-t reads a message/ ]);
 
 my %bad = (
 	'an open bracket' => '<a@x.example', 'a closing bracket' => 'a@x.example>',
@@ -108,6 +111,9 @@ calls(
 	[ 'good ones and a bad one', [ 'a@x.example', 'b@x.example', '<c@x.example' ], $TEXT, 65, qr/\S/ ],
 	[ 'a good To and a bad Bcc', [ '-t' ], "To: a\@x.example\nBcc: <b\@x.example\n$TEXT", 65, qr/Bcc: field/ ],
 	[ 'a good To and a bad Cc', [ '-t' ], "To: a\@x.example\nCc: \"b\@x.example\n$TEXT", 65, qr/Cc: field/ ],
+	[ 'a recipient in Latin-1', [ "j\xf6rg\@x.example" ], $TEXT, 65, qr/UTF-8/ ],
+	[ 'one in the header', [ '-t' ], "To: a\@x.example, b\@\xf6.example\n$TEXT", 65, qr/UTF-8/ ],
+	[ 'a sender in Latin-1', [ '-f', "j\xf6rg\@x.example", 'a@x.example' ], $TEXT, 65, qr/UTF-8/ ],
 	[ 'a bad Apparently-To', [ '-t' ], "Apparently-To: a\@\n$TEXT", 65, qr/Apparently-To: field/ ],
 	[ 'a bad Resent-Bcc', [ '-t' ], "Resent-To: a\@x.example\nResent-Bcc: b\@\n$TEXT", 65, qr/Resent-Bcc: field/ ],
 	[ 'too many arguments', [ map { "r$_\@x.example" } 1 .. 21 ], $TEXT, 65, qr/over 20 recipients/ ],
@@ -133,6 +139,8 @@ calls(
 	    69, qr/max-size/ ],
 	[ 'a field without an end', [ 'x' ], sub { my $out = shift; print $out 'y:' x 4096 or return while 1 },
 	    [ 65, 69 ], qr/max-size|header/ ],
+	[ 'names that get a domain by the hundred thousand', [ 'a@x.example' ], 'To: ' . 'a,' x 450_000 . "a\n$TEXT", 65,
+	    qr/header.*names/, ini => { queue => { 'max-size' => '100M' } } ],
 	[ 'a file of NULs', [ 'x' ], undef, 65, qr/NUL/, with => [ @CLOSED, 'exec "$@" </dev/zero', 'sh' ] ]);
 calls([ 'a header over 1 MiB', [ 'a@x.example' ], 'X: ' . "y\n " x 600_000 . "\n\n", 65, qr/header is over/,
     ini => { queue => { 'max-size' => '100M' } } ]);

@@ -151,7 +151,10 @@ a_name_goes_through_aliases_root_and_domain_in_this_order(void **state)
 	    { "nobody", "nobody@example.net" },
 	    { "no-such-account", "no-such-account@example.net" },
 	    { "self", "self@example.net ann@x.example" },
-	    { "\"root\"@localhost", "\"root\"@localhost" });
+	    { "\"root\"@localhost", "\"root\"@example.net" },
+	    { "j\xc3\xb6rg", "j\xc3\xb6rg@example.net" },
+	    { "j\xf6rg", "65 j\\xf6rg@example.net is neither ASCII nor UTF-8" },
+	    { "a@\xf6.example", "65 a@\\xf6.example is neither ASCII nor UTF-8" });
 }
 
 static void
@@ -163,7 +166,7 @@ a_name_at_localhost_is_such_a_name(void **state)
 	CHECK(&c, { "ann@localhost", "ann@x.example" },
 	    { "Ann@LOCALHOST.localdomain", "ann@x.example" },
 	    { "root@localhost", "admin@y.example" },
-	    { "carl@localhost", "carl@localhost" },
+	    { "carl@localhost", "carl@example.net" },
 	    { "ann@localhost.example.org", "ann@localhost.example.org" },
 	    { "ann@example.net", "ann@example.net" });
 }
@@ -477,8 +480,8 @@ an_address_is_explained_as_it_would_be_sent(void **state)
 		  "  carl@example.net, by smtp.y.example port 587, from me@example.net\n" },
 		{ "root", 0, "root: [identity] root: admin@y.example\n"
 		  "  admin@y.example, by smtp.y.example port 587, from me@example.net\n" },
-		{ "carl@localhost", 0, "carl@localhost: no alias; it stays as it is\n"
-		  "  carl@localhost, by smtp.y.example port 587, from me@example.net\n" },
+		{ "carl@localhost", 0, "carl@localhost: [identity] domain: example.net\n"
+		  "  carl@example.net, by smtp.y.example port 587, from me@example.net\n" },
 		{ "Team", 0, "Team: %s line 1: ann, bob@x.example, root\n"
 		  "  ann@x.example, by smtp.y.example port 587, from me@example.net\n"
 		  "  bob@x.example, by smtp.y.example port 587, from me@example.net\n"

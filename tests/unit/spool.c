@@ -433,6 +433,29 @@ the_envelope_comes_back(void **state)
 	spool_letter_free(&l);
 }
 
+/* Our own want is no damage of a message: held for that, it would wait for a person. */
+static void
+a_process_without_descriptors_finds_no_damage(void **state)
+{
+	struct world *w = *state;
+	struct rlimit old, few;
+
+	queue(w, ID_A, "text\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	for (rlim_t n = 3; n < 40; n++) {
+		struct letter l = LETTER_INIT;
+		enum outcome o;
+
+		few.rlim_cur = n;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		o = spool_read(&w->s, SPOOL_QUEUE, ID_A, &l, &w->why);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_true(o == LATER || !l.damaged);
+		spool_letter_free(&l);
+	}
+}
+
 static void
 a_fresh_id_is_made_where_none_was_given(void **state)
 {
@@ -1413,6 +1436,7 @@ main(void)
 		PROMISE(before_the_commit_it_has_no_name_and_after_a_release_it_is_gone),
 		PROMISE(the_stamp_tells_the_text_as_it_is_in_whatever_pieces_it_came),
 		PROMISE(the_envelope_comes_back),
+		PROMISE(a_process_without_descriptors_finds_no_damage),
 		PROMISE(a_fresh_id_is_made_where_none_was_given),
 		PROMISE(an_id_that_is_queued_already_is_refused_and_the_first_stays),
 		PROMISE(it_is_locked_until_it_is_released),
