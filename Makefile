@@ -12,6 +12,10 @@ libexecdir = $(PREFIX)/libexec/subpost
 mandir = $(PREFIX)/share/man
 docdir = $(PREFIX)/share/doc/subpost
 userunitdir = $(PREFIX)/lib/systemd/user
+unitdir = $(PREFIX)/lib/systemd/system
+sysusersdir = $(PREFIX)/lib/sysusers.d
+tmpfilesdir = $(PREFIX)/lib/tmpfiles.d
+apparmordir = $(SYSCONFDIR)/apparmor.d
 
 B = build$(if $(SAN),/san)
 
@@ -32,17 +36,17 @@ ALL_LDFLAGS = -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 LIB = \
 	src/buf.c src/clock.c src/file.c src/codec.c src/log.c src/outcome.c \
 	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/adapt.c \
-	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/report.c src/agenda.c \
-	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c \
+	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/rate.c src/report.c src/agenda.c \
+	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c src/manager.c src/landlock.c src/fence.c src/desk.c src/settings.c src/usage.c src/admit.c src/watch.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
 	src/ledger.c src/dispatch.c src/runner.c src/steer.c \
-	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/await.c compat/mailq.c compat/newaliases.c
+	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/mailq.c compat/await.c compat/newaliases.c
 
-# The face is started for every message, and a dynamic loader would be a sixth
-# of its time; so it is linked statically, and whatever a static program cannot
-# have (modules of the name service) it does without, see person.h.  The runner
-# stays, and its size counts: libinih goes into it.  FACE_LINK=-pie INIH=-linih
-# links both as the others are.
+# The face is started for every message, and a dynamic loader would be a sixth of
+# its time; the service forks for every message, and what a loader has mapped would
+# be a quarter of a clerk's.  So both are linked statically, and whatever a static
+# program cannot have (modules of the name service) they do without, see person.h.
+# FACE_LINK=-pie INIH=-linih links both as the others are.
 FACE_LINK = $(if $(SAN),-pie,-static-pie)
 INIH = -l:libinih.a
 sendmail_SRC = compat/sendmail.c
@@ -52,21 +56,25 @@ subpost_SRC = src/subpost.c
 subpost_LIBS = -linih
 subpostd_SRC = src/subpostd.c
 subpostd_LIBS = $(INIH)
+subpostd_LINK = $(FACE_LINK)
 subpost-courier_SRC = src/courier.c
 subpost-courier_LIBS = -linih -lgnutls -lgsasl -lseccomp
 
 PROGRAMS = sendmail subpost subpostd subpost-courier
 FACES = mailq newaliases
 MANUALS = sendmail.8 mailq.1 newaliases.1 subpost.1 subpostd.8 subpost.ini.5 subpost-queue.5
+MANUAL_DIRS = $(mandir)/man1 $(mandir)/man5 $(mandir)/man8
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
-UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate \
-	reply verdict schedule person config aliases targets recipients spool health trace wake errand secret conn sasl sandbox report agenda dialogue options smtpin await steer
+UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt \
+	envelope fate reply verdict schedule rate report agenda person config aliases targets spool health trace \
+	wake errand secret manager fence desk settings usage admit watch conn sasl sandbox dialogue await steer \
+	 options recipients smtpin
 TOOLS = smarthost addresses
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,
 # with all of the library that needs no other library.
-FUZZ = argv header address aliases smtpin
+FUZZ = argv header address aliases smtpin desk
 FUZZ_LIB = $(filter-out src/tls.c src/sasl.c src/sandbox.c src/conn.c src/smtp.c,$(LIB))
 
 PROGRAM_FILES = $(PROGRAMS:%=$B/%)
@@ -81,7 +89,7 @@ FUZZ_MAIN = $B/fuzz/tests/fuzz/driver.o
 FUZZ_TIME = 1200
 LIB_OBJ = $(LIB:%.c=$B/obj/%.o)
 ALL_SRC = $(LIB) $(foreach p,$(PROGRAMS),$($p_SRC)) $(UNITS:%=tests/unit/%.c) \
-	$(TOOLS:%=tests/lib/%.c) tests/lib/counter.c tests/lib/home.c $(BENCH:%=tests/bench/%.c)
+	$(TOOLS:%=tests/lib/%.c) tests/lib/counter.c tests/lib/home.c tests/lib/here.c $(BENCH:%=tests/bench/%.c)
 
 .PHONY: all tests demo check bench fuzz install uninstall clean help FORCE
 .DELETE_ON_ERROR:
@@ -116,6 +124,8 @@ $(UNIT_FILES): $B/tests/unit/%: $B/obj/tests/unit/%.o $B/libsubpost.a
 	$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -linih -lgnutls -lgsasl -lseccomp -lpthread
 
 $B/tests/unit/aliases $B/tests/unit/targets: $B/obj/tests/lib/home.o
+# With the system's places in its own directory, which must come before the library's.
+$B/tests/unit/office: $B/obj/tests/lib/here.o
 
 $(TOOL_FILES): $B/tests/lib/%: $B/obj/tests/lib/%.o $B/libsubpost.a
 	@mkdir -p $(@D)
@@ -164,6 +174,7 @@ check:
 bench:
 	@tests/lib/need build check
 	@$(MAKE) --no-print-directory -s all $(TOOL_FILES) $(BENCH_FILES)
+	@$(MAKE) --no-print-directory -s B=$B/counter SYSCONFDIR=$(abspath $B)/counter/etc all
 	@tests/bench/run $B
 
 # The same targets with clang's own driver, which sees what code an input
@@ -185,20 +196,30 @@ fuzz:
 MAN_PATHS = -e '/^. ln -s/b' \
 	-e 's|/usr/local/sbin/|$(sbindir)/|g' -e 's|/usr/local/libexec/subpost/|$(libexecdir)/|g' \
 	-e 's|/usr/local/share/doc/subpost/|$(docdir)/|g' -e 's|/usr/local/lib/systemd/user/|$(userunitdir)/|g' \
+	-e 's|/usr/local/lib/systemd/system/|$(unitdir)/|g' -e 's|/etc/apparmor.d/|$(apparmordir)/|g' \
 	-e 's|/etc/subpost/|$(SYSCONFDIR)/subpost/|g'
+
+# What of conf/ names places, by where it is installed.
+CONF_PATHS = -e 's|@sbindir@|$(sbindir)|g' -e 's|@libexecdir@|$(libexecdir)|g' \
+	-e 's|@sysconfdir@|$(SYSCONFDIR)|g' -e 's|@apparmordir@|$(apparmordir)|g'
+CONF = user/subpost.socket:$(userunitdir)/subpost.socket user/subpost.service:$(userunitdir)/subpost.service \
+	subpost.socket:$(unitdir)/subpost.socket subpost.service:$(unitdir)/subpost.service \
+	sysusers.conf:$(sysusersdir)/subpost.conf tmpfiles.conf:$(tmpfilesdir)/subpost.conf \
+	apparmor:$(apparmordir)/subpost
 
 install: all
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) \
-	    $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir) $(DESTDIR)$(mandir)/man1 \
-	    $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
+	    $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir) $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) \
+	    $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(apparmordir) $(DESTDIR)$(SYSCONFDIR)/subpost \
+	    $(MANUAL_DIRS:%=$(DESTDIR)%)
 	install -m 0755 $B/sendmail $B/subpostd $(DESTDIR)$(sbindir)
 	install -m 0755 $B/subpost $(DESTDIR)$(bindir)
 	install -m 0755 $B/subpost-courier $(DESTDIR)$(libexecdir)
 	for f in $(FACES); do ln -srf $(DESTDIR)$(sbindir)/sendmail $(DESTDIR)$(bindir)/$$f; done
 	install -m 0644 conf/subpost.ini README.md $(DESTDIR)$(docdir)
-	install -m 0644 conf/user/subpost.socket $(DESTDIR)$(userunitdir)
-	sed 's|@sbindir@|$(sbindir)|' conf/user/subpost.service > $(DESTDIR)$(userunitdir)/subpost.service
-	chmod 0644 $(DESTDIR)$(userunitdir)/subpost.service
+	for c in $(CONF); do \
+		f=$(DESTDIR)$${c#*:} && sed $(CONF_PATHS) conf/$${c%%:*} > $$f && chmod 0644 $$f || exit 1; \
+	done
 	for m in $(MANUALS); do \
 		f=$(DESTDIR)$(mandir)/man$${m##*.}/$$m && sed $(MAN_PATHS) man/$$m > $$f && chmod 0644 $$f || exit 1; \
 	done
@@ -206,10 +227,12 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/sendmail $(DESTDIR)$(sbindir)/subpostd $(DESTDIR)$(bindir)/subpost \
 	    $(FACES:%=$(DESTDIR)$(bindir)/%) $(DESTDIR)$(libexecdir)/subpost-courier \
-	    $(DESTDIR)$(docdir)/subpost.ini $(DESTDIR)$(docdir)/README.md \
-	    $(DESTDIR)$(userunitdir)/subpost.socket $(DESTDIR)$(userunitdir)/subpost.service
+	    $(DESTDIR)$(docdir)/subpost.ini $(DESTDIR)$(docdir)/README.md
+	for c in $(CONF); do rm -f $(DESTDIR)$${c#*:}; done
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(mandir)/man$${m##*.}/$$m; done
-	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir) $(DESTDIR)$(userunitdir)
+	-rmdir --ignore-fail-on-non-empty $(addprefix $(DESTDIR),$(libexecdir) $(docdir) $(userunitdir) $(unitdir) \
+	    $(sysusersdir) $(tmpfilesdir) $(apparmordir) $(SYSCONFDIR)/subpost $(MANUAL_DIRS) \
+	    $(sort $(dir $(libexecdir) $(unitdir))))
 
 clean:
 	rm -rf build

@@ -762,3 +762,58 @@ address_is_sendable(struct str spec)
 	}
 	return true;
 }
+
+/* ---- in the words of others ------------------------------------------------- */
+
+/* Where the address begins that has its @ at `at`: a quoted local part may hold blanks. */
+static size_t
+start_of(struct str text, size_t at)
+{
+	size_t i = at;
+
+	if (i > 0 && text.p[i - 1] == '"') {
+		i--;
+		while (i > 0 && text.p[i - 1] != '"')
+			i--;
+		i -= i > 0;
+	}
+	while (i > 0 && strchr(" <>(),;:", text.p[i - 1]) == NULL)
+		i--;
+	return i;
+}
+
+static size_t
+end_of(struct str text, size_t at)
+{
+	size_t i = at;
+
+	while (i < text.len && strchr(" <>(),;", text.p[i]) == NULL)
+		i++;
+	return i;
+}
+
+void
+address_hide(struct str text, struct buf *out)
+{
+	size_t said = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		size_t start, end;
+
+		if (text.p[i] == '<' && memchr(text.p + i, '>', text.len - i) != NULL) {
+			start = i;
+			end = i + str_find(str_from(text.p + i, text.len - i), '>') + 1;
+		} else if (text.p[i] == '@') {
+			start = start_of(text, i);
+			end = end_of(text, i);
+		} else {
+			continue;
+		}
+		if (start > said)
+			buf_add(out, text.p + said, start - said);
+		buf_adds(out, "<...>");
+		said = end;
+		i = end - 1;
+	}
+	buf_add(out, text.p + said, text.len - said);
+}

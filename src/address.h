@@ -61,4 +61,8 @@ void address_find_repeated(const struct str *v, size_t n, bool *repeated);
  * "" (the null address) passes; octets over 127 pass (RFC 6531). */
 bool address_is_sendable(struct str spec);
 
+/* A text, such as a server's, without the addresses in it: "<...>" for what is in
+ * brackets, and for what holds an @; appended. */
+void address_hide(struct str text, struct buf *out);
+
 #endif

@@ -118,6 +118,17 @@ complete_field(struct buf *out, const char *name, struct str value)
 	buf_free(&clean);
 }
 
+/* No "with": the keywords of RFC 3848 name protocols, and there was none. */
+void
+complete_received(struct buf *out, struct str host, const char *from, const char *id, time_t now,
+    long offset)
+{
+	buf_adds(out, "by ");
+	buf_addstr(out, host);
+	buf_addf(out, " (subpost, from %s) id %s; ", from, id);
+	codec_date(out, now, offset);
+}
+
 static void
 emit_from(struct work *w, const char *name, bool with_name)
 {

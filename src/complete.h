@@ -50,4 +50,9 @@ void complete_header(const struct header *h, const struct complete *c, struct bu
  * from far away. */
 void complete_field(struct buf *out, const char *name, struct str value);
 
+/* The value of Received: for what enters here (RFC 5321 section 4.4 wants it of
+ * servers; an injector may); from: "uid 1000".  Appended to *out. */
+void complete_received(struct buf *out, struct str host, const char *from, const char *id,
+    time_t now, long offset);
+
 #endif

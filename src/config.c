@@ -34,6 +34,16 @@ complain_of(struct reading *r, enum key_id id, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void __attribute__((format(printf, 3, 4)))
+warn_at(struct config *c, struct place at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	inifile_note(c, false, at, fmt, ap);
+	va_end(ap);
+}
+
 static void __attribute__((format(printf, 2, 3)))
 warn(struct reading *r, const char *fmt, ...)
 {
@@ -187,6 +197,7 @@ settle_identity(struct reading *r)
 		if (person_by_uid(geteuid(), &p))
 			buf_addf(&from, "%s@%s", p.login, c->domain);
 		person_free(&p);
+		c->smarthost.from_is_login = true;
 		if (from.len == 0 || !address_is_sendable(buf_str(&from)))
 			complain_of(r, KEY_FROM, "no address to send from, and uid %u has no login "
 			    "name; set from in [smarthost]", (unsigned)geteuid());
@@ -234,11 +245,10 @@ settle_directory(struct reading *r)
 /* The answers. */
 
 static enum outcome
-refuse_absence(const char *user_path, const char *system_path, struct why *why)
+refuse_absence(const char *path, const char *secret, struct why *why)
 {
 	return refuse(why, EX_CONFIG, "no configuration: write %s with: [smarthost] / "
-	    "host = smtp.example.com / user = me@example.com / password-command = pass show mail",
-	    codec_show(str_of(user_path != NULL ? user_path : system_path)).p);
+	    "host = smtp.example.com / user = me@example.com / %s", codec_show(str_of(path)).p, secret);
 }
 
 static enum outcome
@@ -247,6 +257,17 @@ refuse_stranger(const char *system_path, const char *what, int error, struct why
 	return refuse(why, EX_TEMPFAIL, "%s is the only configuration for uid %u, and %s cannot be "
 	    "read (%s): ask the administrator, or write your own ~/.config/subpost/subpost.ini",
 	    codec_show(str_of(system_path)).p, (unsigned)geteuid(), what, strerror(error));
+}
+
+/* The secret is the service's: whoever this is, is to go through it. */
+static enum outcome
+refuse_secret(const char *system_path, int error, struct why *why)
+{
+	if (error != EACCES)
+		return refuse_stranger(system_path, "its password-file", error, why);
+	return refuse(why, EX_TEMPFAIL, "%s is the only configuration for uid %u, and its password-file "
+	    "is not for that uid: start the service (subpostd --service), or write your own "
+	    "~/.config/subpost/subpost.ini", codec_show(str_of(system_path)).p, (unsigned)geteuid());
 }
 
 static enum outcome
@@ -262,23 +283,52 @@ refuse_errors(const struct config *c, struct why *why)
 	    c->nerrors - 1);
 }
 
-/* May this caller read what the account needs?  Asked, and not tried: the face
- * must never open a secret. */
+/* May this caller read what the account needs, and would the courier believe it
+ * (secret.h)?  Asked, and not tried: the face must never open a secret. */
 static bool
 secret_is_readable(const struct smarthost *s)
 {
-	return strcmp(s->auth, "none") == 0 || s->password_file[0] == '\0' ||
-	    faccessat(AT_FDCWD, s->password_file, R_OK, AT_EACCESS) == 0;
+	struct stat st;
+	bool trusted;
+
+	if (strcmp(s->auth, "none") == 0 || s->password_file[0] == '\0')
+		return true;
+	if (stat(s->password_file, &st) < 0 ||
+	    faccessat(AT_FDCWD, s->password_file, R_OK, AT_EACCESS) < 0)
+		return false;
+	trusted = person_is_trusted(st.st_uid);
+	errno = EACCES;
+	return trusted;
 }
 
-static void
-set_defaults(struct config *c)
+void
+config_defaults(struct config *c)
 {
 	*c = (struct config){ 0 };
 	c->smarthost.name = mem_dup(STR("default"));
 	c->path = mem_dup(STR(""));
 	for (enum key_id id = 0; id < KEYS; id++)
 		keys_reset(c, id);
+}
+
+static void
+settle(struct reading *r)
+{
+	settle_host(r);
+	settle_tls(r);
+	check_auth(r);
+	settle_identity(r);
+	settle_directory(r);
+}
+
+/* Each user has a queue of their own: where the system's is says nothing of it. */
+static void
+leave_system_directory(struct reading *r)
+{
+	if (!is_set(r, KEY_DIRECTORY) || r->given[KEY_DIRECTORY].label == r->label)
+		return;
+	keys_reset(r->c, KEY_DIRECTORY);
+	r->given[KEY_DIRECTORY] = (struct place){ 0 };
 }
 
 enum outcome
@@ -289,13 +339,14 @@ config_read(struct config *c, const char *user_path, const char *system_path, co
 	enum found user, system;
 	enum outcome o = DONE;
 
-	set_defaults(c);
-	system = inifile_read(&r, system_path, true);
-	user = inifile_read(&r, user_path, false);
+	config_defaults(c);
+	system = inifile_read(&r, system_path, WHOSE_SYSTEM);
+	user = inifile_read(&r, user_path, WHOSE_USER);
 	if (c->nfiles > 0)
 		keys_put_text(&c->path, str_of(c->files[c->nfiles - 1].path));
 	if (user != READ && system == ABSENT) {
-		o = refuse_absence(user_path, system_path, why);
+		o = refuse_absence(user_path != NULL ? user_path : system_path,
+		    "password-command = pass show mail; for the whole machine, see subpostd(8)", why);
 		goto out;
 	}
 	if (user != READ && system == DENIED) {
@@ -307,54 +358,305 @@ config_read(struct config *c, const char *user_path, const char *system_path, co
 		o = refuse_errors(c, why);
 		goto out;
 	}
-	settle_host(&r);
-	settle_tls(&r);
-	check_auth(&r);
-	settle_identity(&r);
-	settle_directory(&r);
+	if (user == READ)
+		leave_system_directory(&r);
+	settle(&r);
 	if (c->nerrors > 0)
 		o = refuse_errors(c, why);
 	else if (user != READ && !secret_is_readable(&c->smarthost))
-		o = refuse_stranger(system_path, "its password-file", errno, why);
+		o = refuse_secret(system_path, errno, why);
 out:
 	inifile_forget(&r);
 	return o;
 }
 
+/* Which files there are. */
+
+static const char system_file[] = CONFIG_SYSTEM_FILE;
+
+/* What SUBPOST_CONFIG names; NULL where it says nothing. */
+static const char *
+named_file(void)
+{
+	const char *named = secure_getenv("SUBPOST_CONFIG");
+
+	return named != NULL && named[0] != '\0' ? named : NULL;
+}
+
+/* That it is there is found out before it is read: who names a file means it. */
+static enum outcome
+find_named(const char *named, struct buf *path, struct why *why)
+{
+	char *absolute = named[0] != '/' ? realpath(named, NULL) : NULL;
+	const char *found = named[0] != '/' ? absolute : named;
+	enum outcome o = DONE;
+
+	if (found == NULL || access(found, F_OK) < 0)
+		o = refuse(why, EX_CONFIG, "SUBPOST_CONFIG names %s: %s; write that file, or unset "
+		    "the variable", codec_show(str_of(named)).p, strerror(errno));
+	buf_adds(path, found != NULL ? found : named);
+	free(absolute);
+	return o;
+}
+
+static bool
+user_file(const char *home, struct buf *path)
+{
+	if (!add_xdg(path, "XDG_CONFIG_HOME", home, "/.config"))
+		return false;
+	buf_adds(path, "/subpost/subpost.ini");
+	return true;
+}
+
 enum outcome
 config_load(struct config *c, bool with_secrets, struct why *why)
 {
-	static const char system_path[] = SUBPOST_SYSCONFDIR "/subpost.ini";
-	const char *named = secure_getenv("SUBPOST_CONFIG");
-	struct buf home = { 0 }, user_path = { 0 };
+	struct buf home = { 0 }, path = { 0 };
 	const char *found_home = config_home(&home) ? buf_c(&home) : NULL;
-	char *absolute = NULL;
 	enum outcome o;
-	int error;
 
-	if (named != NULL && named[0] != '\0') {
-		if (named[0] != '/')
-			named = absolute = realpath(named, NULL);
-		if (named != NULL && access(named, F_OK) == 0) {
-			o = config_read(c, named, NULL, found_home, with_secrets, why);
-			goto out;
-		}
-		error = errno;
-		set_defaults(c);
-		o = refuse(why, EX_CONFIG, "SUBPOST_CONFIG names %s: %s; write that file, or unset "
-		    "the variable", codec_show(str_of(secure_getenv("SUBPOST_CONFIG"))).p,
-		    strerror(error));
-		goto out;
+	if (named_file() == NULL) {
+		o = config_read(c, user_file(found_home, &path) ? buf_c(&path) : NULL, system_file,
+		    found_home, with_secrets, why);
+	} else if ((o = find_named(named_file(), &path, why)) == DONE) {
+		o = config_read(c, buf_c(&path), NULL, found_home, with_secrets, why);
+	} else {
+		config_defaults(c);
 	}
-	if (add_xdg(&user_path, "XDG_CONFIG_HOME", found_home, "/.config"))
-		buf_adds(&user_path, "/subpost/subpost.ini");
-	o = config_read(c, user_path.len > 0 ? buf_c(&user_path) : NULL, system_path, found_home,
-	    with_secrets, why);
-out:
-	free(absolute);
-	buf_free(&user_path);
+	buf_free(&path);
 	buf_free(&home);
 	return o;
+}
+
+bool
+config_own_file(struct buf *out)
+{
+	struct buf home = { 0 };
+	bool is;
+
+	if (named_file() != NULL) {
+		buf_adds(out, named_file());
+		return true;
+	}
+	is = user_file(config_home(&home) ? buf_c(&home) : NULL, out);
+	buf_free(&home);
+	return is;
+}
+
+bool
+config_is_own(void)
+{
+	struct buf path = { 0 };
+	struct stat st;
+	/* A link to nothing is there as well: whoever made it means it. */
+	bool is = named_file() != NULL ||
+	    (config_own_file(&path) && lstat(buf_c(&path), &st) == 0);
+
+	buf_free(&path);
+	return is;
+}
+
+/* The service's. */
+
+void
+config_socket(struct buf *out, bool *exists)
+{
+	struct config c;
+	struct reading r = { .c = &c };
+
+	config_defaults(&c);
+	*exists = inifile_read(&r, system_file, WHOSE_SYSTEM) != ABSENT;
+	buf_adds(out, c.service.socket);
+	inifile_forget(&r);
+	config_free(&c);
+}
+
+static char *
+dup_given(const struct user_part *u, enum key_id id, const char *value)
+{
+	return u->given[id].line > 0 ? mem_dup(str_of(value)) : NULL;
+}
+
+/* The keys of a user, who is there. */
+static void
+add_user(struct config *c, const struct user_part *u, uid_t uid)
+{
+	const struct config *v = &u->values;
+
+	c->users = mem_grow(c->users, c->nusers + 1, sizeof c->users[0]);
+	c->users[c->nusers++] = (struct user_keys){
+		.login = mem_dup(str_of(u->login)), .uid = uid,
+		.from = dup_given(u, KEY_FROM, v->smarthost.from),
+		.senders = dup_given(u, KEY_SENDERS, v->smarthost.senders),
+		.from_header = v->smarthost.from_header,
+		.says_from = u->given[KEY_FROM].line > 0,
+		.domain = dup_given(u, KEY_DOMAIN, v->domain),
+		.hostname = dup_given(u, KEY_HOSTNAME, v->hostname),
+		.aliases = dup_given(u, KEY_ALIASES, v->aliases),
+		.root = dup_given(u, KEY_ROOT, v->root),
+		.received = u->given[KEY_RECEIVED].line > 0 ? v->received : -1,
+		.rewrite_to = u->given[KEY_REWRITE_TO].line > 0 ? v->rewrite_to : -1,
+	};
+}
+
+static const struct user_keys *
+find_user(const struct config *c, uid_t uid)
+{
+	for (unsigned i = 0; i < c->nusers; i++)
+		if (c->users[i].uid == uid)
+			return &c->users[i];
+	return NULL;
+}
+
+static void
+settle_users(struct reading *r)
+{
+	for (unsigned i = 0; i < r->nusers; i++) {
+		const struct user_part *u = &r->users[i];
+		struct person p;
+
+		if (!person_by_login(str_of(u->login), &p))
+			warn_at(r->c, u->at, "this machine has no such login, section ignored");
+		else if (p.uid == person_unknown_uid())
+			warn_at(r->c, u->at, "uid %u is that of all callers who have none on this machine, "
+			    "as in a container, section ignored", (unsigned)p.uid);
+		else if (find_user(r->c, p.uid) != NULL)
+			warn_at(r->c, u->at, "uid %u has another section [user NAME] already, this one "
+			    "is ignored", (unsigned)p.uid);
+		else
+			add_user(r->c, u, p.uid);
+		person_free(&p);
+	}
+}
+
+static void
+check_operators(struct reading *r)
+{
+	struct config *c = r->c;
+	gid_t gid;
+
+	if (c->service.operators[0] != '\0' && !person_group(str_of(c->service.operators), &gid))
+		warn_at(c, r->given[KEY_OPERATORS], "this machine has no such group, so root alone "
+		    "is an operator; make it with groupadd");
+}
+
+static enum outcome
+refuse_service(const char *path, struct why *why)
+{
+	return refuse(why, EX_CONFIG, "%s cannot be read by uid %u, as whom the service runs: let it "
+	    "belong to that uid, or be readable for it (see chown, chmod)",
+	    codec_show(str_of(path)).p, (unsigned)geteuid());
+}
+
+static enum outcome
+read_service(struct config *c, const char *path, bool with_secrets, struct why *why)
+{
+	struct reading r = { .c = c, .with_secrets = with_secrets };
+	enum found found = inifile_read(&r, path, WHOSE_SERVICE);
+	enum outcome o = DONE;
+
+	keys_put_text(&c->path, str_of(path));
+	if (found == ABSENT)
+		o = refuse_absence(path, "password-file = " SUBPOST_SYSCONFDIR "/password", why);
+	else if (found == DENIED)
+		o = refuse_service(path, why);
+	else if (r.unread)
+		o = refuse_errors(c, why);
+	if (o != DONE)
+		goto out;
+	if (!is_set(&r, KEY_DIRECTORY))
+		keys_put_text(&c->directory, STR(SERVICE_DIRECTORY));
+	settle(&r);
+	/* A courier asks the name service, which may be slow, for no more than it needs. */
+	if (!with_secrets || c->smarthost.force_from)
+		settle_users(&r);
+	if (!with_secrets)
+		check_operators(&r);
+	if (c->nerrors > 0)
+		o = refuse_errors(c, why);
+out:
+	inifile_forget(&r);
+	return o;
+}
+
+static enum outcome
+load_service(struct config *c, bool with_secrets, struct buf *path, struct why *why)
+{
+	enum outcome o = DONE;
+
+	config_defaults(c);
+	if (named_file() != NULL)
+		o = find_named(named_file(), path, why);
+	else
+		buf_adds(path, system_file);
+	return o == DONE ? read_service(c, buf_c(path), with_secrets, why) : o;
+}
+
+enum outcome
+config_load_service(struct config *c, struct buf *path, struct why *why)
+{
+	return load_service(c, false, path, why);
+}
+
+/* The file that the service has read may have been mended badly since. */
+static bool
+load_kept(struct config *c)
+{
+	const char *kept = secure_getenv(CONFIG_KEPT);
+	struct why why;
+
+	if (kept == NULL || kept[0] != '/')
+		return false;
+	config_free(c);
+	config_defaults(c);
+	return read_service(c, kept, true, &why) == DONE;
+}
+
+enum outcome
+config_load_service_secret(struct config *c, struct why *why)
+{
+	struct buf path = { 0 };
+	enum outcome o = load_service(c, true, &path, why);
+
+	buf_free(&path);
+	return o != DONE && load_kept(c) ? DONE : o;
+}
+
+void
+config_view(const struct config *c, uid_t uid, struct config *view)
+{
+	const struct user_keys *u = find_user(c, uid);
+
+	*view = *c;
+	if (u == NULL)
+		return;
+	if (u->says_from)
+		view->smarthost.from_header = u->from_header;
+	if (u->from != NULL && u->from[0] != '\0') {
+		view->smarthost.from = u->from;
+		view->smarthost.from_is_login = false;
+	}
+	view->smarthost.senders = u->senders != NULL ? u->senders : c->smarthost.senders;
+	view->domain = u->domain != NULL ? u->domain : c->domain;
+	view->hostname = u->hostname != NULL ? u->hostname : c->hostname;
+	view->aliases = u->aliases != NULL ? u->aliases : c->aliases;
+	view->root = u->root != NULL ? u->root : c->root;
+	view->received = u->received >= 0 ? u->received == 1 : c->received;
+	view->rewrite_to = u->rewrite_to >= 0 ? u->rewrite_to == 1 : c->rewrite_to;
+}
+
+static void
+free_users(struct config *c)
+{
+	for (unsigned i = 0; i < c->nusers; i++) {
+		struct user_keys *u = &c->users[i];
+		char *texts[] = { u->login, u->from, u->senders, u->domain, u->hostname, u->aliases,
+			u->root };
+
+		for (size_t j = 0; j < COUNT(texts); j++)
+			free(texts[j]);
+	}
+	free(c->users);
 }
 
 void
@@ -364,7 +666,7 @@ config_free(struct config *c)
 	char *texts[] = {
 		s->name, s->host, s->tls_name, s->tls_ca_file, s->auth, s->user, s->from,
 		s->password_file, s->password_command, s->senders, c->domain, c->hostname,
-		c->aliases, c->root, c->directory, c->path,
+		c->aliases, c->root, c->directory, c->path, c->service.socket, c->service.operators,
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++)
@@ -375,6 +677,7 @@ config_free(struct config *c)
 	for (unsigned i = 0; i < c->nproblems; i++)
 		free(c->problems[i].text);
 	free(c->problems);
+	free_users(c);
 	*c = (struct config){ 0 };
 }
 

@@ -5,6 +5,9 @@
  * keys is in keys.c, the reading of a file in inifile.c; here is which files
  * there are, what is checked across keys, and what is filled in.
  *
+ * What [user NAME] of the system's file says holds for that uid alone, and only
+ * at the service's counter: config_view.
+ *
  * Secret keys are kept only by whoever asks for them (the courier); for all
  * others their values are skipped as they are read.  No problem's text ever
  * quotes a value or an unknown key. */
@@ -17,7 +20,17 @@
 
 #include "buf.h"
 #include "outcome.h"
+#include "rate.h"
 #include "schedule.h"
+
+/* Where the service is, unless its file says otherwise. */
+#ifndef SUBPOST_SOCKET
+#define SUBPOST_SOCKET "/run/subpost/socket"
+#endif
+#define SERVICE_DIRECTORY "/var/lib/subpost"
+/* In a courier's environment: a copy of the last good file of the service. */
+#define CONFIG_KEPT "SUBPOST_KEPT"
+#define CONFIG_SYSTEM_FILE SUBPOST_SYSCONFDIR "/subpost.ini"
 
 enum tls_mode {
 	TLS_STARTTLS,           /* RFC 3207, port 587 */
@@ -37,6 +50,7 @@ struct smarthost {
 	char *user;
 	char *from;             /* the account's address: from, or user where it is an
 	                         * address, or login@domain; never "" after config_load */
+	bool from_is_login;     /* nobody gave one: made of the login of whoever reads this */
 	bool from_header;       /* from = header: the envelope sender is taken from From: */
 	bool force_from;        /* From: and sender of all that leaves are the account's */
 	char *senders;          /* patterns, separated by spaces: whose mail it carries;
@@ -47,6 +61,25 @@ struct smarthost {
 	bool has_password;      /* a password key was there */
 	unsigned messages_per_connection;
 	unsigned recipients_per_message;
+	struct rate rate;       /* messages, spread evenly; zero: as fast as it goes */
+};
+
+/* [service]: only the system's file has one. */
+struct service_keys {
+	char *socket;           /* absolute; SUBPOST_SOCKET unless set */
+	char *operators;        /* a group; "" = root alone */
+	unsigned user_messages; /* that may wait at once for one uid */
+	struct rate user_rate;  /* one uid's messages; zero: not limited */
+};
+
+/* [user NAME]: keys of [identity], and from, senders.  NULL: not said. */
+struct user_keys {
+	char *login;
+	uid_t uid;
+	char *from, *senders;
+	bool from_header, says_from;
+	char *domain, *hostname, *aliases, *root;
+	int received, rewrite_to;       /* -1: not said */
 };
 
 struct problem {
@@ -68,7 +101,8 @@ struct config {
 	char *root;             /* where mail for root and other system accounts goes; "" =
 	                         * nowhere else */
 	bool rewrite_to;        /* show in the header what aliases made of a name */
-	char *directory;        /* the queue's, absolute */
+	char *directory;        /* the queue's, absolute; what the system's file says does not
+	                         * hold under a user's, who has a queue of their own */
 	uint64_t max_size;      /* octets of one message */
 	unsigned max_recipients;        /* of one message */
 	uint32_t wait;          /* seconds that sendmail -odi waits; 0: not at all */
@@ -78,6 +112,9 @@ struct config {
 	uint32_t keep_failed;   /* seconds */
 	bool dots_are_text;     /* sendmail without -i: dots are as they are with it */
 	bool subtract;          /* sendmail -t: arguments are taken off, not added */
+	struct service_keys service;
+	struct user_keys *users;
+	unsigned nusers;
 	char *path;             /* the file whose queue this is: the topmost one read */
 	struct config_file files[2];    /* what was read, the system's first */
 	unsigned nfiles;
@@ -94,10 +131,33 @@ struct config {
  * *c is freed by config_free in every case. */
 enum outcome config_load(struct config *c, bool with_secrets, struct why *why);
 
+/* Does this caller have a configuration of their own: SUBPOST_CONFIG, or the user's
+ * file?  Nothing is read. */
+bool config_is_own(void);
+/* The file that it looks for, appended; false: there is no home to look in. */
+bool config_own_file(struct buf *out);
+/* The socket that the system's configuration names, or the default; appended to
+ * *out.  exists: is there such a configuration at all?  Errors in it are nobody's
+ * business here. */
+void config_socket(struct buf *out, bool *exists);
+/* What the service goes by: the system's file, or the one that SUBPOST_CONFIG names,
+ * and no user's.  No secrets; [queue] directory is SERVICE_DIRECTORY unless set.
+ * path: the file, appended, also where it is wrong.  Here only are [user NAME]
+ * sections of use: logins are looked up. */
+enum outcome config_load_service(struct config *c, struct buf *path, struct why *why);
+/* The same with the secret, for the service's couriers, who know users only where
+ * they need them: for force-from.  A file that is wrong by now is no matter where
+ * CONFIG_KEPT names the copy of a good one. */
+enum outcome config_load_service_secret(struct config *c, struct why *why);
+/* *view is c as it holds for uid: borrowed from c, never freed. */
+void config_view(const struct config *c, uid_t uid, struct config *view);
+
 /* The same for given files (NULL: not there); for config_load and for tests.
  * home: where ~ and the default directories are. */
 enum outcome config_read(struct config *c, const char *user_path, const char *system_path,
     const char *home, bool with_secrets, struct why *why);
+/* *c as if nothing were written in any file: no string is NULL, some are "". */
+void config_defaults(struct config *c);
 void config_free(struct config *c);
 
 /* Has one of the files changed since it was read? */

@@ -25,12 +25,14 @@ enum after {
 struct inifile {
 	struct reading *r;
 	const char *path;
-	bool is_system;
+	enum whose whose;
 	bool open_to_others;            /* its mode lets others read it */
 	struct str rest;                /* what has not been looked at */
 	struct place here;
 	enum section section;
 	unsigned seen[KEYS];            /* the line of each key */
+	unsigned *lines;                /* seen, or a user's */
+	struct place *given;            /* and where values are noted, all the same */
 	bool claimed_secret;            /* it names a source of the secret */
 
 	/* The value under way. */
@@ -142,19 +144,64 @@ warn_of_unknown_section(struct inifile *f, struct str word)
 {
 	const char *nearest = keys_nearest_section(word);
 
-	if (str_is(word, "smarthost") || str_is(word, "user") || str_is(word, "service"))
+	if (str_is(word, "smarthost"))
 		warn(f, "this section is not yet supported, ignored with its keys");
+	else if (nearest != NULL && strcmp(nearest, "user") == 0)
+		warn(f, "unknown section, ignored with its keys; did you mean [user NAME]?");
 	else if (nearest != NULL)
 		warn(f, "unknown section, ignored with its keys; did you mean [%s]?", nearest);
 	else
 		warn(f, "unknown section, ignored with its keys");
 }
 
+/* Where the keys of one user go: what was said of the same one before is added to. */
+static void
+enter_user(struct inifile *f, struct str login)
+{
+	struct reading *r = f->r;
+	struct user_part *u;
+	unsigned i = 0;
+
+	while (i < r->nusers && !str_is(login, r->users[i].login))
+		i++;
+	if (i == r->nusers) {
+		r->users = mem_grow(r->users, r->nusers + 1, sizeof r->users[0]);
+		r->users[r->nusers++] = (struct user_part){ .login = mem_dup(login), .at = f->here };
+	}
+	u = &r->users[i];
+	f->target.c = &u->values;
+	f->given = u->given;
+	f->lines = u->seen;
+}
+
+/* Where the keys of this section go, and whether it counts in this file at all. */
+static bool
+enter_section(struct inifile *f, struct str login)
+{
+	f->target.c = f->r->c;
+	f->given = f->r->given;
+	f->lines = f->seen;
+	if (f->section != SECTION_SERVICE && f->section != SECTION_USER)
+		return true;
+	if (f->whose == WHOSE_USER) {
+		warn(f, "this section counts only in the system's file, ignored with its keys");
+		return false;
+	}
+	if (f->section == SECTION_SERVICE)
+		return true;
+	if (login.len == 0) {
+		warn(f, "this section names nobody, ignored with its keys; write [user NAME]");
+		return false;
+	}
+	enter_user(f, login);
+	return true;
+}
+
 static struct str
 judge_section(struct inifile *f, struct str text)
 {
 	size_t end = find_end(text, "]"), tail = end + 1;
-	struct str name, after;
+	struct str name, after, login;
 
 	f->section = SECTION_NOWHERE;
 	f->after = AFTER_OTHER;
@@ -172,10 +219,12 @@ judge_section(struct inifile *f, struct str text)
 		complain(f, "nothing may stand behind ']'; give each key a line of its own");
 		return nothing;
 	}
-	f->section = keys_find_section(name);
-	if (f->section != SECTION_NOWHERE)
+	f->section = keys_find_section(name, &login);
+	if (f->section == SECTION_NOWHERE)
+		warn_of_unknown_section(f, str_word(&name));
+	else if (enter_section(f, login))
 		return text;
-	warn_of_unknown_section(f, str_word(&name));
+	f->section = SECTION_NOWHERE;
 	return nothing;
 }
 
@@ -199,13 +248,13 @@ password_may_stand_here(struct inifile *f)
 {
 	const char *quote;
 
-	if (f->is_system) {
+	if (!f->open_to_others)
+		return true;
+	if (f->whose != WHOSE_USER) {
 		complain(f, "`password` may not stand in the system's file, which everybody reads; "
 		    "use password-file");
 		return false;
 	}
-	if (!f->open_to_others)
-		return true;
 	quote = f->path[strspn(f->path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	    "0123456789/._-+@")] != '\0' ? "'" : "";
 	complain(f, "this file has a password and others can read it; type: chmod 600 %s%s%s",
@@ -220,9 +269,9 @@ judge_value(struct inifile *f, struct str line, struct str value)
 	bool empty = str_trim(str_from(value.p, find_end(value, ""))).len == 0;
 	size_t id = (size_t)(k - keys), comment = find_comment(value);
 
-	if (f->seen[id] > 0)
-		warn(f, "`%s` was set in line %u already; this one counts", k->name, f->seen[id]);
-	f->seen[id] = f->here.line;
+	if (f->lines[id] > 0)
+		warn(f, "`%s` was set in line %u already; this one counts", k->name, f->lines[id]);
+	f->lines[id] = f->here.line;
 	if (k->uncut != NULL && comment < value.len) {
 		complain(f, "the value of `%s` would be cut at its ` ;` or ` #`; %s", k->name,
 		    k->uncut);
@@ -234,7 +283,7 @@ judge_value(struct inifile *f, struct str line, struct str value)
 	}
 	if (!empty && id >= KEY_PASSWORD && id <= KEY_PASSWORD_COMMAND)
 		claim_secret(f);
-	f->r->given[id] = empty ? (struct place){ 0 } : f->here;
+	f->given[id] = empty ? (struct place){ 0 } : f->here;
 	if (id == KEY_PASSWORD) {
 		if (!empty && !password_may_stand_here(f))
 			return nothing;
@@ -247,6 +296,18 @@ judge_value(struct inifile *f, struct str line, struct str value)
 	if (k->list)
 		f->after = line.len > 0 ? AFTER_LIST : AFTER_SKIPPED;
 	return line;
+}
+
+/* A password has a say even where it is not looked at: everybody who can read the
+ * file can read that too. */
+static void
+guard_password(struct inifile *f, struct str line)
+{
+	size_t end = find_end(line, "=");
+
+	if (end < line.len && str_is(str_trim(str_from(line.p, end)), "password") &&
+	    str_trim(str_from(line.p + end + 1, line.len - end - 1)).len > 0)
+		password_may_stand_here(f);
 }
 
 static struct str
@@ -280,6 +341,7 @@ judge_key(struct inifile *f, struct str line)
 		f->after = later_key->list ? AFTER_SKIPPED : AFTER_OTHER;
 	} else {
 		warn_of_unknown_key(f, name);
+		guard_password(f, line);
 	}
 	return nothing;
 }
@@ -308,26 +370,21 @@ judge_indented(struct inifile *f, struct str line)
 	if (f->after == AFTER_SKIPPED)
 		return nothing;
 	f->continued = true;
-	given = &f->r->given[f->key - keys];
+	given = &f->given[f->key - keys];
 	if (given->line == 0)
 		*given = f->here;
 	/* libinih cuts comments off a first line only. */
 	return str_from(line.p, find_end(line, ""));
 }
 
-/* A line in a section that is not looked at.  A password has a say even there:
- * everybody who can read the file can read that too. */
+/* A line in a section that is not looked at. */
 static struct str
 judge_ignored(struct inifile *f, struct str line)
 {
-	size_t end = find_end(line, "=");
-
 	/* Or all that follows would be ignored with it. */
 	if (str_starts(str_trim(line), "["))
 		complain(f, "an indented section; remove the blanks before its bracket");
-	if (end < line.len && str_is(str_trim(str_from(line.p, end)), "password") &&
-	    str_trim(str_from(line.p + end + 1, line.len - end - 1)).len > 0)
-		password_may_stand_here(f);
+	guard_password(f, line);
 	return nothing;
 }
 
@@ -380,6 +437,17 @@ hand_line(char *room, int size, void *stream)
 	return room;
 }
 
+/* The value has not its row's form. */
+static void
+complain_of_form(struct inifile *f, const struct key *k, struct str value)
+{
+	if (str_starts(value, "~/") && strstr(k->form, "~/") != NULL)
+		complain(f, "%s begins with ~/, and nobody's home is meant here; write an "
+		    "absolute path", k->name);
+	else
+		complain(f, "%s must be %s", k->name, k->form);
+}
+
 static int
 take_value(void *user, const char *section, const char *name, const char *value)
 {
@@ -388,7 +456,7 @@ take_value(void *user, const char *section, const char *name, const char *value)
 
 	(void)section;
 	if (k != NULL && !keys_take(&f->target, k, str_trim(str_of(value)), f->continued))
-		complain(f, "%s must be %s", k->name, k->form);
+		complain_of_form(f, k, str_trim(str_of(value)));
 	return 1;
 }
 
@@ -400,8 +468,11 @@ explain_absence(struct inifile *f, int error)
 {
 	struct stat st;
 
-	if (error == EACCES && f->is_system)
+	if (error == EACCES && f->whose != WHOSE_USER)
 		return DENIED;
+	/* Whose home is closed to them has no file there. */
+	if (error == EACCES && lstat(f->path, &st) < 0 && errno == EACCES)
+		return ABSENT;
 	if (error != ENOENT && error != ENOTDIR) {
 		complain(f, "cannot be read: %s", strerror(error));
 		f->r->unread = true;
@@ -502,16 +573,18 @@ out:
 }
 
 enum found
-inifile_read(struct reading *r, const char *path, bool is_system)
+inifile_read(struct reading *r, const char *path, enum whose whose)
 {
 	struct inifile f = {
-		.r = r, .path = path, .is_system = is_system, .section = SECTION_TOP,
+		.r = r, .path = path, .whose = whose, .section = SECTION_TOP,
 		.target = { .c = r->c, .home = r->home },
 	};
 	enum found found;
 
 	if (path == NULL)
 		return ABSENT;
+	f.given = r->given;
+	f.lines = f.seen;
 	f.here.label = r->labels[r->nlabels++] = dup_masked(path);
 	found = read_file(&f);
 	if (found == READ)
@@ -524,5 +597,10 @@ inifile_forget(struct reading *r)
 {
 	for (unsigned i = 0; i < r->nlabels; i++)
 		free(r->labels[i]);
+	for (unsigned i = 0; i < r->nusers; i++) {
+		free(r->users[i].login);
+		config_free(&r->users[i].values);
+	}
+	free(r->users);
 	*r = (struct reading){ 0 };
 }

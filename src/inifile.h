@@ -7,8 +7,8 @@
  * problem's text quotes a value or an unknown key.
  *
  * A file counts when it is a regular one, belongs to this user or to root, and
- * cannot be changed by everybody.  A password may stand in the user's only,
- * and only while that is closed to all others. */
+ * cannot be changed by everybody.  A password may stand in one only while that
+ * is closed to all others.  [service] and [user NAME] are not for a user's. */
 #ifndef INIFILE_H
 #define INIFILE_H
 
@@ -23,6 +23,22 @@ struct place {
 	unsigned line;          /* 0: not set, or the file as a whole */
 };
 
+/* Whose file it is, and what may so stand in it. */
+enum whose {
+	WHOSE_SYSTEM,
+	WHOSE_USER,
+	WHOSE_SERVICE,          /* the system's, or another, as the service reads it */
+};
+
+/* All sections [user NAME] of one name. */
+struct user_part {
+	char *login;
+	struct place at;                /* the first */
+	struct config values;           /* where the keys of a user are taken to; all else is empty */
+	struct place given[KEYS];
+	unsigned seen[KEYS];
+};
+
 /* One configuration while it is read: the system's file, then the user's over
  * it.  The first three fields are set by whoever declares it, and borrowed;
  * inifile_forget frees the rest. */
@@ -35,16 +51,18 @@ struct reading {
 	char *labels[2];                /* the files' names, masked */
 	unsigned nlabels;
 	bool unread;                    /* a file is there whose keys nobody knows */
+	struct user_part *users;
+	unsigned nusers;
 };
 
 enum found {
 	ABSENT,
-	DENIED,                 /* the system's, and not for this caller */
+	DENIED,                 /* the system's or the service's, and not for this caller */
 	READ,                   /* it is there; what is wrong with it stands in problems */
 };
 
 /* Reads a file, NULL for none, over what *r has so far. */
-enum found inifile_read(struct reading *r, const char *path, bool is_system);
+enum found inifile_read(struct reading *r, const char *path, enum whose whose);
 void inifile_forget(struct reading *r);
 
 /* Adds a problem, told of that place; the text says what is wrong and what to

@@ -9,6 +9,8 @@
 #include "host.h"
 
 #define DAY (24 * 60 * 60)
+#define SOCKET_PATH_MAX 100     /* octets; the kernel takes 107 */
+#define GROUP_MAX 255           /* octets of a group's name */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Texts and words. */
@@ -253,6 +255,34 @@ take_patterns(struct target *t, const struct key *k, struct str v)
 }
 
 static bool
+take_rate(struct target *t, const struct key *k, struct str v)
+{
+	struct rate *rate = field(t, k), fresh = { 0 };
+
+	if (v.len > 0 && !rate_parse(v, &fresh))
+		return false;
+	*rate = fresh;
+	return true;
+}
+
+/* An address of a Unix socket, with room for a temporary name beside it. */
+static bool
+take_socket(struct target *t, const struct key *k, struct str v)
+{
+	return str_starts(v, "/") && v.p[v.len - 1] != '/' && v.len <= SOCKET_PATH_MAX &&
+	    take_text(t, k, v);
+}
+
+static bool
+take_group(struct target *t, const struct key *k, struct str v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (is_separator(v.p[i]) || v.p[i] == ':')
+			return false;
+	return v.len <= GROUP_MAX && take_text(t, k, v);
+}
+
+static bool
 take_dots(struct target *t, const struct key *k, struct str v)
 {
 	bool *are_text = field(t, k);
@@ -293,8 +323,10 @@ take_name(struct target *t, const struct key *k, struct str v)
 #define IDENTITY(member) SECTION_IDENTITY, offsetof(struct config, member)
 #define QUEUE(member) SECTION_QUEUE, offsetof(struct config, member)
 #define FACE(member) SECTION_SENDMAIL, offsetof(struct config, member)
+#define SERVICE(member) SECTION_SERVICE, offsetof(struct config, service.member)
 
 static const char form_steps[] = "up to 16 waiting times from 1s to 7d, such as 5m 30m 2h";
+static const char form_rate[] = "a number and a time, such as 60/m";
 static const char form_path[] = "an absolute path, or one that begins with ~/";
 static const char use_file[] = "write the password into a file and name it with password-file";
 static const char use_script[] = "put a comment on a line of its own, or the command "
@@ -333,6 +365,7 @@ const struct key keys[KEYS] = {
 	[KEY_RECIPIENTS] = { "recipients-per-message", take_number,
 	    ACCOUNT(recipients_per_message), 1, 1000, .normal = "100",
 	    .form = "a number from 1 to 1000" },
+	[KEY_RATE] = { "rate", take_rate, ACCOUNT(rate), .form = form_rate },
 
 	[KEY_DOMAIN] = { "domain", take_domain, IDENTITY(domain),
 	    .form = "a domain, such as example.com" },
@@ -368,6 +401,14 @@ const struct key keys[KEYS] = {
 	    .form = "classic or text" },
 	[KEY_ARGUMENTS] = { "arguments", take_arguments, FACE(subtract), .normal = "add",
 	    .form = "add or subtract" },
+
+	[KEY_SOCKET] = { "socket", take_socket, SERVICE(socket), .normal = SUBPOST_SOCKET,
+	    .form = "an absolute path of at most 100 octets", .uncut = use_other_name },
+	[KEY_OPERATORS] = { "operators", take_group, SERVICE(operators),
+	    .form = "the name of one group" },
+	[KEY_USER_MESSAGES] = { "user-messages", take_number, SERVICE(user_messages), 1, 10000000,
+	    .normal = "10000", .form = "a number from 1 to 10000000" },
+	[KEY_USER_RATE] = { "user-rate", take_rate, SERVICE(user_rate), .form = form_rate },
 };
 
 static const struct later_key later_keys[] = {
@@ -375,21 +416,29 @@ static const struct later_key later_keys[] = {
 	{ "tls-key-file", SECTION_SMARTHOST, false }, { "token-command", SECTION_SMARTHOST, false },
 	{ "recipients", SECTION_SMARTHOST, true }, { "report-sender", SECTION_SMARTHOST, false },
 	{ "connections", SECTION_SMARTHOST, false }, { "pipeline-depth", SECTION_SMARTHOST, false },
-	{ "rate", SECTION_SMARTHOST, false }, { "fallback", SECTION_SMARTHOST, false },
+	{ "fallback", SECTION_SMARTHOST, false },
 	{ "family", SECTION_SMARTHOST, false }, { "source", SECTION_SMARTHOST, false },
-	{ "warn-after", SECTION_QUEUE, false },
+	{ "warn-after", SECTION_QUEUE, false }, { "smarthost", SECTION_USER, false },
 };
 
 static const char *const section_names[SECTION_END] = {
 	[SECTION_SMARTHOST] = "smarthost", [SECTION_IDENTITY] = "identity",
 	[SECTION_QUEUE] = "queue", [SECTION_SENDMAIL] = "sendmail",
+	[SECTION_SERVICE] = "service", [SECTION_USER] = "user NAME",
 };
+
+static bool
+belongs(const struct key *k, enum section section)
+{
+	return k->section == section || (section == SECTION_USER &&
+	    (k->section == SECTION_IDENTITY || k == &keys[KEY_FROM] || k == &keys[KEY_SENDERS]));
+}
 
 const struct key *
 keys_find(enum section section, struct str name)
 {
 	for (size_t i = 0; i < KEYS; i++)
-		if (keys[i].section == section && str_is(name, keys[i].name))
+		if (belongs(&keys[i], section) && str_is(name, keys[i].name))
 			return &keys[i];
 	return NULL;
 }
@@ -404,8 +453,13 @@ keys_find_later(enum section section, struct str name)
 }
 
 enum section
-keys_find_section(struct str name)
+keys_find_section(struct str name, struct str *login)
 {
+	*login = STR("");
+	if (str_is(name, "user") || str_starts(name, "user ") || str_starts(name, "user\t")) {
+		*login = str_trim(str_from(name.p + 4, name.len - 4));
+		return SECTION_USER;
+	}
 	for (enum section i = SECTION_SMARTHOST; i < SECTION_END; i++)
 		if (str_is(name, section_names[i]))
 			return i;
@@ -425,7 +479,8 @@ keys_take(struct target *t, const struct key *k, struct str value, bool continue
 	t->emptied = value.len == 0;
 	if (value.len == 0)
 		value = str_of(k->normal);
-	if (value.len == 0 && k->take != take_password && k->take != take_from)
+	if (value.len == 0 && k->take != take_password && k->take != take_from &&
+	    k->take != take_rate)
 		return take_text(t, k, STR(""));
 	return k->take(t, k, value);
 }
@@ -498,7 +553,7 @@ keys_nearest(enum section section, struct str name)
 	struct guess g = { 0 };
 
 	for (size_t i = 0; i < KEYS; i++)
-		if (keys[i].section == section)
+		if (belongs(&keys[i], section))
 			consider(&g, name, keys[i].name);
 	for (size_t i = 0; i < COUNT(later_keys); i++)
 		if (later_keys[i].section == section)
@@ -509,7 +564,6 @@ keys_nearest(enum section section, struct str name)
 const char *
 keys_nearest_section(struct str name)
 {
-	/* Those that are not yet supported are meant as well. */
 	static const char *const names[] = { "smarthost", "identity", "queue", "sendmail", "service",
 		"user" };
 	struct guess g = { 0 };

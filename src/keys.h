@@ -19,6 +19,8 @@ enum section {
 	SECTION_IDENTITY,
 	SECTION_QUEUE,
 	SECTION_SENDMAIL,
+	SECTION_SERVICE,
+	SECTION_USER,           /* [user NAME]: keys of others, for one user */
 	SECTION_END,
 };
 
@@ -27,11 +29,12 @@ enum key_id {
 	KEY_HOST, KEY_PORT, KEY_TLS, KEY_TLS_NAME, KEY_TLS_CA_FILE, KEY_AUTH, KEY_USER,
 	/* The sources of the secret stand side by side. */
 	KEY_PASSWORD, KEY_PASSWORD_FILE, KEY_PASSWORD_COMMAND,
-	KEY_FROM, KEY_FORCE_FROM, KEY_SENDERS, KEY_MESSAGES, KEY_RECIPIENTS,
+	KEY_FROM, KEY_FORCE_FROM, KEY_SENDERS, KEY_MESSAGES, KEY_RECIPIENTS, KEY_RATE,
 	KEY_DOMAIN, KEY_HOSTNAME, KEY_RECEIVED, KEY_ALIASES, KEY_ROOT, KEY_REWRITE_TO,
 	KEY_DIRECTORY, KEY_MAX_SIZE, KEY_MAX_RECIPIENTS, KEY_WAIT, KEY_RETRY, KEY_RETRY_REFUSED,
 	KEY_GIVE_UP_AFTER, KEY_KEEP_FAILED,
 	KEY_DOTS, KEY_ARGUMENTS,
+	KEY_SOCKET, KEY_OPERATORS, KEY_USER_MESSAGES, KEY_USER_RATE,
 	KEYS,
 };
 
@@ -66,13 +69,14 @@ struct later_key {
 	bool list;
 };
 
-/* The row of that name, as it is spelt, in that section; NULL if there is none. */
+/* The row of that name, as it is spelt, in that section; NULL if there is none.
+ * [user NAME] has all of [identity], and from and senders of [smarthost]. */
 const struct key *keys_find(enum section section, struct str name);
 const struct later_key *keys_find_later(enum section section, struct str name);
 
 /* The section of that name, SECTION_NOWHERE for any other; and back, for the
- * sections that have keys. */
-enum section keys_find_section(struct str name);
+ * sections that have keys.  *login: who stands behind "user", "" for nobody. */
+enum section keys_find_section(struct str name, struct str *login);
 const char *keys_section_name(enum section section);
 
 /* What was meant by a name of at most KEYS_NAME_MAX octets that is not known:

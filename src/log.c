@@ -17,10 +17,13 @@ log_open(const char *program)
 	openlog(program, LOG_PID, LOG_MAIL);
 }
 
-void
+int
 log_to(int fd)
 {
+	int before = log_fd;
+
 	log_fd = fd;
+	return before;
 }
 
 static void

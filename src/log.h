@@ -12,8 +12,8 @@
 
 /* program is borrowed for the life of the process. */
 void log_open(const char *program);
-/* Also append to fd (opened O_APPEND); -1 ends that. */
-void log_to(int fd);
+/* Also append to fd (opened O_APPEND); -1 ends that.  What it was before, or -1. */
+int log_to(int fd);
 /* Pairs of C strings, key then value, ended by NULL; a NULL or empty value
  * drops its pair.  level is one of syslog's. */
 void log_event(int level, const char *event, ...) __attribute__((sentinel));

@@ -7,50 +7,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEAKS_ARE_SOUGHT 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define LEAKS_ARE_SOUGHT 1
-#endif
-#ifdef LEAKS_ARE_SOUGHT
-#include <sanitizer/lsan_interface.h>
-#endif
+#include "landlock.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* Landlock's words as <linux/landlock.h> has them in Linux 6.12; the headers
- * that a distribution ships may be years older than the kernel it runs on. */
-#define LANDLOCK_VERSION        (1u << 0)       /* LANDLOCK_CREATE_RULESET_VERSION */
-#define FS_FIRST                0x1fffull       /* EXECUTE ... MAKE_SYM */
-#define FS_REFER                (1ull << 13)
-#define FS_TRUNCATE             (1ull << 14)
-#define FS_IOCTL_DEV            (1ull << 15)
-#define NET_BIND_CONNECT_TCP    3ull
-#define SCOPE_ABSTRACT_SIGNAL   3ull
-
-struct landlock_rights {
-	uint64_t fs;
-	uint64_t net;
-	uint64_t scoped;
-};
-
-/* What each ABI of Landlock understands; a bit it does not know is an error. */
-static const struct {
-	int abi;
-	struct landlock_rights rights;
-} landlock_rights[] = {
-	{ 1, { .fs = FS_FIRST } },
-	{ 2, { .fs = FS_REFER } },
-	{ 3, { .fs = FS_TRUNCATE } },
-	{ 4, { .net = NET_BIND_CONNECT_TCP } },
-	{ 5, { .fs = FS_IOCTL_DEV } },
-	{ 6, { .scoped = SCOPE_ABSTRACT_SIGNAL } },
-};
 
 /* System calls answered with EPERM, by what they would do.  A name that this
  * machine or this libseccomp does not have is passed over. */
@@ -126,30 +87,17 @@ note_missing(struct buf *missing, const char *part, int error)
 	    error == EOPNOTSUPP ? "switched off in this kernel" : strerror(error));
 }
 
-/* 0 or an errno.  A ruleset that handles every right and allows none. */
+/* 0 or an errno.  Without a path: nothing is reached by name any more. */
 static int
 shut_landlock(void)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
-	struct landlock_rights all = { 0 };
-	int fd, error = 0;
+	int rules = landlock_make(NULL, false), error = 0;
 
-	if (abi < 0)
+	if (rules < 0)
 		return errno;
-	for (size_t i = 0; i < COUNT(landlock_rights); i++) {
-		if (landlock_rights[i].abi > abi)
-			break;
-		all.fs |= landlock_rights[i].rights.fs;
-		all.net |= landlock_rights[i].rights.net;
-		all.scoped |= landlock_rights[i].rights.scoped;
-	}
-	/* An older kernel takes the larger structure while the rest is zero. */
-	fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
-	if (fd < 0)
-		return errno;
-	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	if (landlock_shut(rules) < 0)
 		error = errno;
-	close(fd);
+	close(rules);
 	return error;
 }
 
@@ -241,10 +189,7 @@ shut_seccomp(int address_fd)
 void
 sandbox_shut(int address_fd, struct buf *missing)
 {
-#ifdef LEAKS_ARE_SOUGHT
-	/* The search forks and traces, which is over after this: now, or never. */
-	__lsan_do_leak_check();
-#endif
+	landlock_last_look();
 	/* First: without it neither of the others is to be had by everybody. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		note_missing(missing, "no_new_privs", errno);

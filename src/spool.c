@@ -16,6 +16,7 @@
 
 #define CONFIG_MAX 8192         /* octets of <spool>/config: one path */
 #define LOG_MAX (1 << 20)       /* octets after which the log is put aside */
+#define PEEK 128                /* octets of an envelope in which its first three lines are */
 #define LITTER_AGE 3600         /* seconds: a draft younger than this may have a writer */
 
 /* ---- the directory ---------------------------------------------------- */
@@ -31,6 +32,26 @@ disk_trouble(struct why *why, const char *path, const char *what)
 }
 
 static enum outcome
+refuse_others(const char *path, uid_t owner, struct why *why)
+{
+	return refuse(why, EX_CONFIG, "the queue %s belongs to uid %lu, not to you (uid %lu); "
+	    "set [queue] directory to one of your own", path, (unsigned long)owner,
+	    (unsigned long)geteuid());
+}
+
+static enum outcome
+cannot_open(const char *path, struct why *why)
+{
+	int saved = errno;
+	struct stat st;
+
+	if (saved == EACCES && stat(path, &st) == 0 && st.st_uid != geteuid())
+		return refuse_others(path, st.st_uid, why);
+	errno = saved;
+	return disk_trouble(why, path, "open the directory");
+}
+
+static enum outcome
 check_owner(const struct spool *s, struct why *why)
 {
 	struct stat st;
@@ -38,9 +59,7 @@ check_owner(const struct spool *s, struct why *why)
 	if (fstat(s->dir, &st) < 0)
 		return disk_trouble(why, s->path, "look");
 	if (st.st_uid != geteuid())
-		return refuse(why, EX_CONFIG, "the queue %s belongs to uid %lu, not to you (uid %lu); "
-		    "set [queue] directory to one of your own", s->path,
-		    (unsigned long)st.st_uid, (unsigned long)geteuid());
+		return refuse_others(s->path, st.st_uid, why);
 	if ((st.st_mode & 077) != 0)
 		return refuse(why, EX_CONFIG, "the queue %s can be entered by others; "
 		    "type: chmod 700 %s", s->path, s->path);
@@ -135,7 +154,7 @@ spool_open(struct spool *s, const char *directory, const char *config_path, stru
 		s->dir = open_dir(AT_FDCWD, directory);
 	}
 	if (s->dir < 0)
-		return disk_trouble(why, directory, "open the directory");
+		return cannot_open(directory, why);
 	if ((o = check_owner(s, why)) != DONE || (o = check_config(s, config_path, why)) != DONE)
 		return o;
 	s->queue = open_part(s, "queue");
@@ -155,8 +174,8 @@ spool_close(struct spool *s)
 
 /* ---- writing ---------------------------------------------------------- */
 
-static int
-fresh_id(char id[ENVELOPE_ID_LEN + 1])
+int
+spool_fresh_id(char id[ENVELOPE_ID_LEN + 1])
 {
 	struct timespec now;
 	uint64_t chance;
@@ -199,7 +218,7 @@ spool_begin(struct spool *s, struct draft *d, struct envelope *e, struct why *wh
 	enum outcome o = DONE;
 
 	*d = (struct draft){ 0 };
-	if (e->id[0] == '\0' && fresh_id(e->id) < 0)
+	if (e->id[0] == '\0' && spool_fresh_id(e->id) < 0)
 		return disk_trouble(why, s->path, "make an id");
 	memcpy(d->id, e->id, sizeof d->id);
 	d->fd = open_draft(s, d);
@@ -273,12 +292,13 @@ spool_text(struct draft *d, struct str text, struct why *why)
 	d->stamp.text_crc = codec_crc32c(d->stamp.text_crc, text.p, text.len);
 	d->stamp.size += text.len;
 	if (file_write(d->fd, text) < 0)
-		return refuse(why, EX_TEMPFAIL, "cannot write to the queue: %s", strerror(errno));
+		return refuse(why, EX_TEMPFAIL, "cannot write to the queue: %s; see to its "
+		    "disk, and send it again", strerror(errno));
 	return DONE;
 }
 
-/* An unnamed file cannot be linked without /proc (AT_EMPTY_PATH needs a
- * capability before Linux 6.10): its octets move to a named one. */
+/* An unnamed file that cannot be linked, for lack of /proc under an older kernel: its
+ * octets move to a named one. */
 static int
 move_to_named(struct spool *s, struct draft *d)
 {
@@ -308,8 +328,15 @@ fail:
 static int
 link_unnamed(const struct spool *s, const struct draft *d)
 {
-	struct file_fd_path path = file_fd_path(d->fd);
+	struct file_fd_path path;
 
+	/* Since Linux 6.10 whoever has opened it may name it so, without a walk through /proc
+	 * that would cost as much as the rest of the linking. */
+	if (linkat(d->fd, "", s->queue, d->id, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -1;
+	path = file_fd_path(d->fd);
 	return linkat(AT_FDCWD, path.p, s->queue, d->id, AT_SYMLINK_FOLLOW);
 }
 
@@ -521,6 +548,40 @@ spool_read(const struct spool *s, enum spool_place place, const char *id, struct
 	return o == LATER ? LATER : DONE;
 }
 
+/* "id", "arrived", "uid": see envelope_write. */
+static bool
+find_uid(struct str head, uid_t *uid)
+{
+	struct str line;
+	uint64_t v;
+
+	for (unsigned i = 0; i < 3 && str_line(&head, &line); i++)
+		if (str_starts(line, "uid ") && head.len > 0 &&
+		    codec_number(str_from(line.p + 4, line.len - 4), UINT32_MAX, &v)) {
+			*uid = (uid_t)v;
+			return true;
+		}
+	errno = EBADMSG;
+	return false;
+}
+
+bool
+spool_peek_uid(const struct spool *s, const char *id, uid_t *uid)
+{
+	int fd = openat(s->queue, id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	char head[PEEK];
+	size_t n = 0;
+	int r, saved;
+
+	if (fd < 0)
+		return false;
+	r = file_read_at(fd, head, sizeof head, STAMP_LEN, &n);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return r == 0 && find_uid(str_from(head, n), uid);
+}
+
 bool
 spool_read_open(int fd, const char *id, struct letter *l, struct why *why)
 {
@@ -559,6 +620,12 @@ spool_read_again(const struct spool *s, enum spool_place place, const char *id,
 	*l = fresh;
 	l->fd = fd;
 	return o;
+}
+
+bool
+spool_has_fate(const struct spool *s, const char *id)
+{
+	return faccessat(s->queue, fate_name(id).p, F_OK, 0) == 0;
 }
 
 bool
@@ -860,10 +927,11 @@ spool_lock_runner(const struct spool *s)
 	return fd;
 }
 
-int
-spool_lock_next(const struct spool *s)
+/* One that only says that somebody is there. */
+static int
+take_lock(const struct spool *s, const char *name)
 {
-	int fd = open_lock(s, "next"), saved;
+	int fd = open_lock(s, name), saved;
 
 	if (fd >= 0 && file_lock(fd) < 0) {
 		saved = errno;
@@ -872,6 +940,30 @@ spool_lock_next(const struct spool *s)
 		return -1;
 	}
 	return fd;
+}
+
+int
+spool_lock_next(const struct spool *s)
+{
+	return take_lock(s, "next");
+}
+
+int
+spool_lock_service(const struct spool *s)
+{
+	return take_lock(s, "service");
+}
+
+bool
+spool_is_served(const struct spool *s)
+{
+	/* Most queues never had one, and shall not have its file. */
+	int fd = openat(s->dir, "service", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	bool served = fd >= 0 && file_lock(fd) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return served;
 }
 
 pid_t

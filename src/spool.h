@@ -7,8 +7,8 @@
  * The commit: an unnamed file (O_TMPFILE), flock, all octets, the first line
  * last, the name (linkat), fsync of the file, fsync of the directory; only then
  * may anybody say yes.  Linking before the one fsync costs a single journal
- * flush instead of two.  Where a file system or a missing /proc forbids that,
- * the file has a name in tmp/ first; the order is the same.
+ * flush instead of two.  Where a file system forbids that, or an older kernel
+ * without /proc, the file has a name in tmp/ first; the order is the same.
  *
  * flock on a message's open description says "somebody has this": the face
  * until it has answered, the runner and then the courier while it is sent,
@@ -45,6 +45,9 @@ enum spool_place {
 enum outcome spool_open(struct spool *s, const char *directory, const char *config_path,
     struct why *why);
 void spool_close(struct spool *s);
+
+/* An id that nobody has had; -1 with errno. */
+int spool_fresh_id(char id[ENVELOPE_ID_LEN + 1]);
 
 /* One message being written.  Zero is "none"; spool_release lets go of it in
  * every case: what was not committed is gone, what was committed is unlocked. */
@@ -89,6 +92,9 @@ enum outcome spool_read(const struct spool *s, enum spool_place place, const cha
 /* The same from a message file that is already open, without its fate.  false
  * with the reason in *why where it is damaged; fd stays the caller's. */
 bool spool_read_open(int fd, const char *id, struct letter *l, struct why *why);
+/* Whose it is, as far as its first lines say, with nothing checked: for who must know
+ * that of very many.  False with errno; ENOENT where it is not there. */
+bool spool_peek_uid(const struct spool *s, const char *id, uid_t *uid);
 void spool_letter_free(struct letter *l);
 /* True: ours until l->fd and every copy of it is closed. */
 bool spool_lock(const struct letter *l);
@@ -96,6 +102,8 @@ bool spool_lock(const struct letter *l);
  * or removed it before we had the lock.  As spool_read; the lock stays ours. */
 enum outcome spool_read_again(const struct spool *s, enum spool_place place, const char *id,
     struct letter *l, struct why *why);
+/* Has anything been written about it: does queue/<id>.fate exist? */
+bool spool_has_fate(const struct spool *s, const char *id);
 /* Has it been removed since it was opened? */
 bool spool_is_removed(const struct letter *l);
 /* Where the text begins in the file. */
@@ -144,6 +152,10 @@ bool spool_is_gone(const struct spool *s);
 int spool_lock_runner(const struct spool *s);
 /* The same of the one runner that waits for that lock. */
 int spool_lock_next(const struct spool *s);
+/* The service's: an open descriptor that says that this queue has one (premises.h), or -1
+ * as above.  And is it held by somebody? */
+int spool_lock_service(const struct spool *s);
+bool spool_is_served(const struct spool *s);
 /* The process that holds the first, or 0. */
 pid_t spool_runner_pid(const struct spool *s);
 /* The queue's log, for appending; over a megabyte it is put aside as log.old. */

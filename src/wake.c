@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "manager.h"
 
 #ifndef SUBPOST_SBINDIR
 #define SUBPOST_SBINDIR "/usr/local/sbin"
@@ -28,7 +29,6 @@
 
 #define FULL_TRIES 150          /* more words for a runner that has too many of them, */
 #define FULL_PAUSE (20 * 1000 * 1000)   /* so many ns apart: three seconds in all */
-#define LISTEN_FD 3             /* where a service manager puts the first socket */
 
 extern char **environ;
 
@@ -115,21 +115,12 @@ wake_send(const struct spool *s, struct str words)
 bool
 wake_inherit(struct wake *w)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	char self[24];
-	int type;
-	socklen_t len = sizeof type;
+	int fd = manager_socket(SOCK_DGRAM);
 
-	*w = (struct wake){ .fd = -1 };
-	snprintf(self, sizeof self, "%ld", (long)getpid());
-	if (pid == NULL || fds == NULL || strcmp(pid, self) != 0 || strcmp(fds, "1") != 0)
-		return false;
-	if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM)
-		return false;
-	fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK);
-	*w = (struct wake){ .fd = LISTEN_FD, .inherited = true };
-	return true;
+	*w = (struct wake){ .fd = fd, .inherited = fd >= 0 };
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd >= 0;
 }
 
 int

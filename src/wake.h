@@ -6,8 +6,8 @@
  * whatever was linked before a wake-up is always seen by somebody.  A datagram
  * is a hint, never the message: losing its text loses nothing.
  *
- * Words: "wake ID", "retry" (also lifts a back-off), and, from a courier whose
- * runner has died, the reports of errand.h. */
+ * Words: "wake ID", in the service with its uid behind it, "retry" (also lifts a
+ * back-off), and, from a courier whose runner has died, the reports of errand.h. */
 #ifndef WAKE_H
 #define WAKE_H
 

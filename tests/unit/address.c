@@ -742,6 +742,44 @@ a_million_octets_of_anything_take_no_time(void **state)
 	buf_free(&text);
 }
 
+static void
+what_holds_an_address_is_hidden(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{ "", "" },
+		{ "AUTH answered: 535 5.7.8 failed; check user", "AUTH answered: 535 5.7.8 failed; check user" },
+		{ "sender <a@b.example> no", "sender <...> no" },
+		{ "sender <a> no", "sender <...> no" },
+		{ "sender <> no", "sender <...> no" },
+		{ "a@b.example: no", "<...> no" },
+		{ "no: a@b.example", "no: <...>" },
+		{ "no (a@b.example); ask", "no (<...>); ask" },
+		{ "no a@b.example,c@d.example;e@f.example", "no <...>,<...>;<...>" },
+		{ "for:a@b.example no", "for:<...> no" },
+		{ "no \"john smith\"@b.example now", "no <...> now" },
+		{ "no x \"a\"@b.example", "no x <...>" },
+		{ "no smith\"@b.example now", "<...> now" },
+		{ "an @ alone", "an <...> alone" },
+		{ "@b.example and @", "<...> and <...>" },
+		{ "a@b@c.example", "<...>" },
+		{ "an <unclosed a@b.example", "an <unclosed <...>" },
+		{ "<a <b@c.example> d> e", "<...> d> e" },
+		{ "1 < 2", "1 < 2" },
+		{ "g\xc3\xa4ste@b.example voll", "<...> voll" },
+	};
+	struct buf shown = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		buf_clear(&shown);
+		address_hide(str_of(rows[i].text), &shown);
+		assert_string_equal(buf_c(&shown), rows[i].shown);
+	}
+	buf_free(&shown);
+}
+
 int
 main(void)
 {
@@ -787,6 +825,7 @@ main(void)
 		cmocka_unit_test(no_control_octet_is_sendable_at_any_place),
 		cmocka_unit_test(random_octets_never_make_an_address_that_cannot_be_sent),
 		cmocka_unit_test(a_million_octets_of_anything_take_no_time),
+		cmocka_unit_test(what_holds_an_address_is_hidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

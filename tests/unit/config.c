@@ -73,6 +73,10 @@ tell(const struct config *c, struct buf *out)
 	buf_addf(out, "aliases %s\nroot %s\nrewrite-to %d\nmax-recipients %u\n", c->aliases, c->root,
 	    c->rewrite_to, c->max_recipients);
 	buf_addf(out, "wait %u\ndots %d\nsubtract %d\n", c->wait, c->dots_are_text, c->subtract);
+	buf_addf(out, "rate %u/%u\nfrom-is-login %d\n", s->rate.n, s->rate.seconds, s->from_is_login);
+	buf_addf(out, "socket %s\noperators %s\nuser-messages %u\nuser-rate %u/%u\nusers %u\n",
+	    c->service.socket, c->service.operators, c->service.user_messages,
+	    c->service.user_rate.n, c->service.user_rate.seconds, c->nusers);
 	add_steps(out, "retry", &c->retry);
 	add_steps(out, "retry-refused", &c->retry_refused);
 }
@@ -126,6 +130,31 @@ read_layers(struct config *c, struct str system, struct str user, struct why *wh
 	write_file(system_file, system, 0644);
 	write_file(user_file, user, 0600);
 	return read_both(c, true, true, false, why);
+}
+
+static enum outcome
+load_service(struct config *c, const char *named, struct why *why)
+{
+	struct buf path = { 0 };
+	enum outcome o;
+
+	memset(why, 0, sizeof *why);
+	assert_int_equal(setenv("SUBPOST_CONFIG", named, 1), 0);
+	o = config_load_service(c, &path, why);
+	assert_int_equal(unsetenv("SUBPOST_CONFIG"), 0);
+	assert_string_equal(buf_c(&path), named);
+	assert_quiet(why->text);
+	for (unsigned i = 0; i < c->nproblems; i++)
+		assert_quiet(c->problems[i].text);
+	buf_free(&path);
+	return o;
+}
+
+static enum outcome
+read_service(struct config *c, struct str text, mode_t mode, struct why *why)
+{
+	write_file(system_file, text, mode);
+	return load_service(c, system_file, why);
 }
 
 static void
@@ -285,6 +314,15 @@ static const struct row rows[] = {
 	{ "nobody waits unless it is set", VALUE, STR(ACCOUNT), "wait 0" },
 	{ "wait is a time", VALUE, STR(ACCOUNT "[queue]\nwait = 2m\n"), "wait 120" },
 	{ "wait over a day is an error", ERROR, STR(ACCOUNT "[queue]\nwait = 2d\n"), "6: wait must be a time" },
+	{ "mail goes as fast as it can unless set", VALUE, STR(ACCOUNT), "rate 0/0" },
+	{ "rate is a number in a second", VALUE, STR(ACCOUNT "rate = 2/s\n"), "rate 2/1" },
+	{ "rate is a number in a minute", VALUE, STR(ACCOUNT "rate = 60/m\n"), "rate 60/60" },
+	{ "rate is a number in a day", VALUE, STR(ACCOUNT "rate = 500/d ; free\n"), "rate 500/86400" },
+	{ "an empty rate is none", VALUE, STR(ACCOUNT "rate =\n"), "rate 0/0" },
+	{ "rate is no number alone", ERROR, STR(ACCOUNT "rate = 60\n"),
+	    "5: rate must be a number and a time, such as 60/m" },
+	{ "rate is not in weeks", ERROR, STR(ACCOUNT "rate = 60/" CANARY "\n"), "5: rate must be" },
+	{ "rate is not nothing", ERROR, STR(ACCOUNT "rate = 0/m\n"), "5: rate must be" },
 	{ "from may be set", VALUE, STR(ACCOUNT "from = you@example.net\n"),
 	    "from you@example.net" },
 	{ "messages-per-connection may be set", VALUE, STR(ACCOUNT "messages-per-connection = 1\n"),
@@ -577,8 +615,6 @@ static const struct row rows[] = {
 	    STR(ACCOUNT "port = 25\nport = 26\n"), "6: `port` was set in line 5 already" },
 	{ "tls-pin is known and ignored", WARNING, STR(ACCOUNT "tls-pin = sha256:a\n  sha256:b\n"),
 	    "5: `tls-pin` is not yet supported, ignored\n" },
-	{ "rate is known and ignored", WARNING, STR(ACCOUNT "rate = 60/m\n"),
-	    "5: `rate` is not yet" },
 	{ "fallback is known and ignored", WARNING, STR(ACCOUNT "fallback = " CANARY "\n"),
 	    "5: `fallback` is not yet" },
 	{ "warn-after is known and ignored", WARNING, STR(ACCOUNT "[queue]\nwarn-after = 4h\n"),
@@ -586,13 +622,126 @@ static const struct row rows[] = {
 	{ "a further account is ignored with its keys", WARNING,
 	    STR(ACCOUNT "[smarthost work]\nhost = a b c\nport = x\n"),
 	    "5: this section is not yet supported, ignored with its keys" },
-	{ "the service's section is ignored with its keys", WARNING,
+	{ "one's own file says nothing of the service", WARNING,
 	    STR(ACCOUNT "[service]\nsocket = x\noperators = adm\n"),
-	    "5: this section is not yet supported, ignored with its keys" },
-	{ "a user's section is ignored with its keys", WARNING,
-	    STR(ACCOUNT "[user " CANARY "]\nfrom = web@example.com\n"),
-	    "5: this section is not yet supported, ignored with its keys" },
+	    "5: this section counts only in the system's file, ignored with its keys" },
+	{ "nor of users", WARNING,
+	    STR(ACCOUNT "[user " CANARY "]\nfrom = " CANARY "\n"),
+	    "5: this section counts only in the system's file, ignored with its keys" },
+	{ "a key of the service is told its section", WARNING, STR(ACCOUNT "operators = " CANARY "\n"),
+	    "5: `operators` is no key of [smarthost], ignored; it belongs to [service]" },
 };
+
+#define SERVICE ACCOUNT "[service]\n"
+#define USER ACCOUNT "[user root]\n"
+
+/* The same for the file that the service reads. */
+static const struct row service_rows[] = {
+	{ "the service listens where all look for it", VALUE, STR(ACCOUNT), "socket /run/subpost/socket" },
+	{ "root alone is an operator by default", VALUE, STR(ACCOUNT), "operators " },
+	{ "10000 messages of a user by default", VALUE, STR(ACCOUNT), "user-messages 10000" },
+	{ "no user's pace is limited by default", VALUE, STR(ACCOUNT), "user-rate 0/0" },
+	{ "the service's queue is nobody's home", VALUE, STR(ACCOUNT), "directory " SERVICE_DIRECTORY },
+	{ "the service's queue may be elsewhere", VALUE, STR(ACCOUNT "[queue]\ndirectory = /q\n"),
+	    "directory /q" },
+	{ "socket may be set", VALUE, STR(SERVICE "socket = /run/x/y z\n"), "socket /run/x/y z" },
+	{ "an empty socket is the default", VALUE, STR(SERVICE "socket =\n"), "socket /run/subpost/socket" },
+	{ "socket may have 100 octets", VALUE, STR(SERVICE "socket = /" X40 X40 X10 "123456789\n"),
+	    "socket /" X40 X40 X10 "123456789" },
+	{ "socket has not more than 100", ERROR, STR(SERVICE "socket = /" X40 X40 X10 "1234567890\n"),
+	    "6: socket must be an absolute path of at most 100 octets" },
+	{ "socket is absolute", ERROR, STR(SERVICE "socket = " CANARY "\n"), "6: socket must be" },
+	{ "socket is no directory", ERROR, STR(SERVICE "socket = /" CANARY "/\n"), "6: socket must be" },
+	{ "socket is not below a home", ERROR, STR(SERVICE "socket = ~/" CANARY "\n"), "6: socket must be" },
+	{ "socket is not cut", ERROR, STR(SERVICE "socket = /a ;" CANARY "\n"),
+	    "6: the value of `socket` would be cut" },
+	{ "operators is a group", VALUE, STR(SERVICE "operators = root\n"), "operators root" },
+	{ "operators is one group", ERROR, STR(SERVICE "operators = adm " CANARY "\n"),
+	    "6: operators must be the name of one group" },
+	{ "operators that are not there are warned of", WARNING,
+	    STR(SERVICE "operators = no-such-group-" CANARY "\n"), "6: this machine has no such group" },
+	{ "user-messages may be set", VALUE, STR(SERVICE "user-messages = 5\n"), "user-messages 5" },
+	{ "user-messages is not 0", ERROR, STR(SERVICE "user-messages = 0\n"),
+	    "6: user-messages must be a number from 1" },
+	{ "user-rate may be set", VALUE, STR(SERVICE "user-rate = 100/h\n"), "user-rate 100/3600" },
+	{ "user-rate is a rate", ERROR, STR(SERVICE "user-rate = " CANARY "\n"),
+	    "6: user-rate must be a number and a time" },
+	{ "a slip of a key of the service is understood", WARNING, STR(SERVICE "operator = " CANARY "\n"),
+	    "6: unknown key in [service], ignored; did you mean `operators`?" },
+	{ "a slip of the section too", WARNING, STR(ACCOUNT "[servic]\nsocket = x\n"),
+	    "5: unknown section, ignored with its keys; did you mean [service]?" },
+	{ "an indented line does not continue the service's keys", ERROR,
+	    STR(SERVICE "socket = /a\n  operators = adm\n"), "7: an indented line would continue" },
+
+	{ "a user may have a section", VALUE, STR(USER "from = web@example.com\n"), "users 1" },
+	{ "and an empty one", VALUE, STR(USER), "users 1" },
+	{ "what one user is told, the account is not", VALUE, STR(USER "from = web@example.org\n"),
+	    "from me@example.com" },
+	{ "sections of one user add up", VALUE,
+	    STR(USER "from = a@example.com\n[queue]\n[ user  root ]\ndomain = example.org\n"), "users 1" },
+	{ "users are told apart", VALUE, STR(USER "[user daemon]\n"), "users 2" },
+	{ "who is not here is warned of, unnamed", WARNING,
+	    STR(ACCOUNT "[user " CANARY "]\nfrom = a@example.com\n"),
+	    "5: this machine has no such login, section ignored" },
+	{ "a user's section has a name", WARNING, STR(ACCOUNT "[user]\nfrom = " CANARY "\n"),
+	    "5: this section names nobody, ignored with its keys; write [user NAME]" },
+	{ "a slip of it is understood", WARNING, STR(ACCOUNT "[users root]\nfrom = " CANARY "\n"),
+	    "5: unknown section, ignored with its keys; did you mean [user NAME]?" },
+	{ "a user's values have their form", ERROR, STR(USER "from = " CANARY "\n"),
+	    "6: from must be one address with a domain" },
+	{ "and so have those of who is not here", ERROR,
+	    STR(ACCOUNT "[user root]\n[user daemon]\ndomain = a b\n"), "7: domain must be a domain" },
+	{ "a user has no host", WARNING, STR(USER "host = " CANARY "\n"),
+	    "6: `host` is no key of [user NAME], ignored; it belongs to [smarthost]" },
+	{ "a user has no account of their own yet", WARNING, STR(USER "smarthost = " CANARY "\n"),
+	    "6: `smarthost` is not yet supported, ignored" },
+	{ "a slip of a user's key is understood", WARNING, STR(USER "form = " CANARY "\n"),
+	    "6: unknown key in [user NAME], ignored; did you mean `from`?" },
+	{ "a user's key set twice warns, over sections too", WARNING,
+	    STR(USER "root = a@example.com\n[user root]\nroot = b@example.com\n"),
+	    "8: `root` was set in line 6 already" },
+	{ "the account's key and a user's are two", VALUE,
+	    STR(ACCOUNT "from = a@example.com\n[user root]\nfrom = b@example.com\n"), "users 1" },
+	{ "an indented line does not continue a user's", ERROR, STR(USER "from = a@example.com\n  b\n"),
+	    "7: an indented line would continue" },
+	{ "a user's file is not cut", ERROR, STR(USER "aliases = /a #" CANARY "\n"),
+	    "6: the value of `aliases` would be cut" },
+
+	{ "the service has no home", ERROR,
+	    STR("[smarthost]\nhost = h.example.com\nuser = me@example.com\npassword-file = ~/" CANARY "\n"),
+	    "4: password-file begins with ~/, and nobody's home is meant here; write an absolute path" },
+	{ "nor have its users", ERROR, STR(USER "aliases = ~/" CANARY "\n"), "6: aliases begins with ~/" },
+	{ "a password among a user's keys is guarded too", WARNING, STR(USER "password = " CANARY "\n"),
+	    "6: `password` is no key of [user NAME], ignored; it belongs to [smarthost]" },
+};
+
+static void
+assert_kept(const struct row *row, const char *file, enum outcome o, const struct config *c,
+    const struct why *why)
+{
+	char want[512], told[1024];
+
+	if (row->kind == ERROR) {
+		assert_int_equal(o, NEVER);
+		assert_int_equal(why->exit, EX_CONFIG);
+	} else {
+		if (o != DONE)
+			fail_msg("refused: %s", why->text);
+		assert_int_equal(c->nerrors, 0);
+	}
+	if (row->kind == VALUE) {
+		assert_int_equal(c->nproblems, 0);
+		assert_tells(c, row->wants);
+	} else {
+		assert_int_equal(c->nproblems, 1);
+		snprintf(told, sizeof told, "%s\n", c->problems[0].text);
+		snprintf(want, sizeof want, "%s:", file);
+		assert_int_equal(strncmp(told, want, strlen(want)), 0);
+		assert_has(told, row->wants);
+		if (row->kind == ERROR)
+			assert_string_equal(why->text, c->problems[0].text);
+	}
+}
 
 static void
 a_row_is_kept(void **state)
@@ -600,28 +749,21 @@ a_row_is_kept(void **state)
 	const struct row *row = *state;
 	struct config c;
 	struct why why;
-	char want[512], told[1024];
+	enum outcome o = read_user(&c, row->text, &why);
 
-	if (row->kind == ERROR) {
-		assert_int_equal(read_user(&c, row->text, &why), NEVER);
-		assert_int_equal(why.exit, EX_CONFIG);
-	} else {
-		if (read_user(&c, row->text, &why) != DONE)
-			fail_msg("refused: %s", why.text);
-		assert_int_equal(c.nerrors, 0);
-	}
-	if (row->kind == VALUE) {
-		assert_int_equal(c.nproblems, 0);
-		assert_tells(&c, row->wants);
-	} else {
-		assert_int_equal(c.nproblems, 1);
-		snprintf(told, sizeof told, "%s\n", c.problems[0].text);
-		snprintf(want, sizeof want, "%s:", user_file);
-		assert_int_equal(strncmp(told, want, strlen(want)), 0);
-		assert_has(told, row->wants);
-		if (row->kind == ERROR)
-			assert_string_equal(why.text, c.problems[0].text);
-	}
+	assert_kept(row, user_file, o, &c, &why);
+	config_free(&c);
+}
+
+static void
+a_row_of_the_service_is_kept(void **state)
+{
+	const struct row *row = *state;
+	struct config c;
+	struct why why;
+	enum outcome o = read_service(&c, row->text, 0600, &why);
+
+	assert_kept(row, system_file, o, &c, &why);
 	config_free(&c);
 }
 
@@ -901,6 +1043,10 @@ a_password_in_an_ignored_section_is_guarded_too(void **state)
 	assert_int_equal(read_both(&c, true, false, false, &why), NEVER);
 	assert_has(why.text, ":6: this file has a password and others can read it");
 	config_free(&c);
+	write_file(user_file, STR(ACCOUNT "[queue]\npassword = " CANARY "\n"), 0644);
+	assert_int_equal(read_both(&c, true, false, false, &why), NEVER);
+	assert_has(why.text, ":6: this file has a password and others can read it");
+	config_free(&c);
 }
 
 static void
@@ -910,7 +1056,7 @@ an_indented_section_is_not_lost_in_an_ignored_one(void **state)
 	struct why why;
 
 	(void)state;
-	assert_int_equal(read_user(&c, STR(ACCOUNT "[service]\n  [queue]\nmax-size = 1M\n"), &why),
+	assert_int_equal(read_user(&c, STR(ACCOUNT "[services]\n  [queue]\nmax-size = 1M\n"), &why),
 	    NEVER);
 	assert_has(why.text, ":6: an indented section");
 	config_free(&c);
@@ -929,18 +1075,22 @@ a_file_without_a_password_may_be_read_by_others(void **state)
 }
 
 static void
-the_systems_file_may_not_have_a_password(void **state)
+the_systems_file_may_not_have_a_password_that_others_read(void **state)
 {
 	struct config c;
 	struct why why;
 
 	(void)state;
 	write_file(system_file, STR("[smarthost]\nhost = h.example.com\nuser = me@example.com\n"
-	    "password = " CANARY "\n"), 0600);
+	    "password = " CANARY "\n"), 0640);
 	assert_int_equal(read_both(&c, false, true, true, &why), NEVER);
 	assert_has(why.text, ":4: `password` may not stand in the system's file");
 	assert_has(why.text, "use password-file");
 	assert_int_equal(c.smarthost.password.len, 0);
+	config_free(&c);
+	assert_int_equal(chmod(system_file, 0600), 0);
+	assert_int_equal(read_both(&c, false, true, true, &why), DONE);
+	assert_string_equal(buf_c(&c.smarthost.password), CANARY);
 	config_free(&c);
 }
 
@@ -1117,7 +1267,7 @@ the_systems_secret_that_is_not_ours_is_exit_75(void **state)
 	    "password-file = %s\n", secret_file);
 	assert_int_equal(read_as_stranger(&c, buf_str(&text), false, &why), LATER);
 	assert_int_equal(why.exit, EX_TEMPFAIL);
-	assert_has(why.text, "its password-file cannot be read (Permission denied)");
+	assert_has(why.text, "its password-file is not for that uid");
 	config_free(&c);
 	buf_free(&text);
 }
@@ -1509,6 +1659,332 @@ a_user_s_from_lies_over_the_system_s_in_either_form(void **state)
 	}
 }
 
+/* The service, and who has no configuration of their own. */
+
+static void
+the_service_reads_one_file_and_none_below_home(void **state)
+{
+	struct config c;
+	struct why why;
+	char path[256];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/.config/subpost", dir);
+	assert_int_equal(file_make_dirs(path), 0);
+	snprintf(path, sizeof path, "%s/.config/subpost/subpost.ini", dir);
+	write_file(path, STR(ACCOUNT "port = 1\n"), 0600);
+	assert_int_equal(read_service(&c, STR(ACCOUNT), 0644, &why), DONE);
+	assert_int_equal(c.nfiles, 1);
+	assert_string_equal(c.path, system_file);
+	assert_tells(&c, "port 587");
+	config_free(&c);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
+the_service_takes_a_file_of_roots_or_its_own_and_says_what_is_wrong(void **state)
+{
+	static const struct {
+		mode_t mode;
+		uid_t owner;
+		bool as_stranger;
+		enum outcome o;
+		const char *says;
+	} cases[] = {
+		{ 0644, 0, true, DONE, "" },
+		{ 0600, 65534, true, DONE, "" },
+		{ 0644, 12345, true, NEVER, "belongs to uid 12345; it must belong to uid 65534 or to root" },
+		{ 0644, 12345, false, NEVER, "belongs to uid 12345; it must belong to uid 0" },
+		{ 0600, 0, true, NEVER, "cannot be read by uid 65534, as whom the service runs" },
+		{ 0666, 0, true, NEVER, "can be changed by every user" },
+	};
+	struct config c;
+	struct why why;
+
+	(void)state;
+	if (geteuid() != 0)
+		return;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		enum outcome o;
+
+		write_file(system_file, STR(ACCOUNT), cases[i].mode);
+		assert_int_equal(chown(system_file, cases[i].owner, (gid_t)-1), 0);
+		if (cases[i].as_stranger)
+			assert_int_equal(seteuid(65534), 0);
+		o = load_service(&c, system_file, &why);
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(o, cases[i].o);
+		assert_has(why.text, cases[i].says);
+		if (o != DONE)
+			assert_int_equal(why.exit, EX_CONFIG);
+		config_free(&c);
+	}
+}
+
+static void
+a_service_without_a_file_is_told_what_to_write(void **state)
+{
+	struct config c;
+	struct why why;
+
+	(void)state;
+	unlink(system_file);
+	assert_int_equal(load_service(&c, system_file, &why), NEVER);
+	assert_int_equal(why.exit, EX_CONFIG);
+	assert_has(why.text, "SUBPOST_CONFIG names");
+	assert_has(why.text, system_file);
+	assert_string_equal(c.service.socket, SUBPOST_SOCKET);
+	config_free(&c);
+}
+
+/* The password file of root is not looked for: the courier will say it, and the
+ * mail waits. */
+static void
+the_services_password_is_its_couriers(void **state)
+{
+	static const struct str text = STR("[smarthost]\nhost = h.example.com\nuser = me@example.com\n"
+	    "password = " CANARY "\nforce-from = yes\n[user root]\nfrom = a@example.com\n");
+	struct config c;
+	struct why why;
+
+	(void)state;
+	assert_int_equal(read_service(&c, text, 0600, &why), DONE);
+	assert_true(c.smarthost.has_password);
+	assert_int_equal(c.smarthost.password.len, 0);
+	config_free(&c);
+	assert_int_equal(setenv("SUBPOST_CONFIG", system_file, 1), 0);
+	assert_int_equal(config_load_service_secret(&c, &why), DONE);
+	assert_int_equal(unsetenv("SUBPOST_CONFIG"), 0);
+	assert_string_equal(buf_c(&c.smarthost.password), CANARY);
+	assert_int_equal(c.nusers, 1);
+	config_free(&c);
+	assert_int_equal(read_service(&c, text, 0644, &why), NEVER);
+	assert_has(why.text, ":4: `password` may not stand in the system's file");
+	config_free(&c);
+}
+
+static void
+a_login_gives_a_from_that_is_known_to_be_one(void **state)
+{
+	static const struct {
+		struct str text;
+		bool is_login;
+	} cases[] = {
+		{ STR(ACCOUNT "[identity]\ndomain = example.org\n"), false },
+		{ STR("[smarthost]\nhost = h.example.com\nauth = none\n[identity]\ndomain = example.org\n"), true },
+		{ STR("[smarthost]\nhost = h.example.com\nauth = none\nfrom = a@example.com\n"), false },
+	};
+	struct config c;
+	struct why why;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		read_service(&c, cases[i].text, 0644, &why);
+		assert_int_equal(c.smarthost.from_is_login, cases[i].is_login);
+		config_free(&c);
+	}
+}
+
+#define NO_LOGIN "[smarthost]\nhost = h.example.com\nauth = none\n[identity]\ndomain = example.org\n"
+
+/* What holds for one uid: a fact a line. */
+static void
+tell_view(const struct config *view, struct buf *out)
+{
+	const struct smarthost *s = &view->smarthost;
+
+	buf_addf(out, "\nfrom %s\nfrom-header %d\nfrom-is-login %d\nsenders %s\ndomain %s\nhostname %s\n"
+	    "received %d\naliases %s\nroot %s\nrewrite-to %d\nhost %s\n", s->from, s->from_header,
+	    s->from_is_login, s->senders, view->domain, view->hostname, view->received,
+	    view->aliases, view->root, view->rewrite_to, s->host);
+}
+
+static void
+what_a_users_section_says_holds_for_that_uid_alone(void **state)
+{
+	static const struct {
+		struct str text;
+		uid_t uid;
+		const char *fact;
+	} cases[] = {
+		{ STR(USER "from = web@example.org\n"), 0, "from web@example.org" },
+		{ STR(USER "from = web@example.org\n"), 1, "from me@example.com" },
+		{ STR(USER "[user daemon]\nfrom = web@example.org\n"), 0, "from me@example.com" },
+		{ STR(USER "[user daemon]\nfrom = web@example.org\n"), 1, "from web@example.org" },
+		{ STR(USER "domain = example.net\n[queue]\n[user root]\nroot = a@example.net\n"), 0,
+		    "domain example.net" },
+		{ STR(USER "domain = example.net\n[queue]\n[user root]\nroot = a@example.net\n"), 0,
+		    "root a@example.net" },
+		{ STR(USER "domain = example.net\n"), 0, "host smtp.example.com" },
+		{ STR(USER "domain = example.net\n"), 4000000000u, "domain example.com" },
+		{ STR(USER "hostname = a.example.net\n"), 0, "hostname a.example.net" },
+		{ STR(USER "aliases = /etc/a\n"), 0, "aliases /etc/a" },
+		{ STR(USER "received = no\n"), 0, "received 0" },
+		{ STR(USER "received = no\n"), 1, "received 1" },
+		{ STR(USER "received = yes\n[identity]\nreceived = no\n"), 0, "received 1" },
+		{ STR(USER "received =\n[identity]\nreceived = no\n"), 0, "received 0" },
+		{ STR(USER "rewrite-to = yes\n"), 0, "rewrite-to 1" },
+		{ STR(USER "[identity]\nrewrite-to = yes\n"), 0, "rewrite-to 1" },
+		{ STR(USER "senders = *@a\n  *@b\n"), 0, "senders *@a *@b" },
+		{ STR(ACCOUNT "senders = *@a\n[user root]\nsenders = *@b\n"), 1, "senders *@a" },
+		{ STR(ACCOUNT "senders = *@a\n[user root]\nsenders =\n"), 0, "senders *@a" },
+		{ STR(USER "from = header\n"), 0, "from me@example.com\nfrom-header 1" },
+		{ STR(ACCOUNT "from = header\n[user root]\nfrom = a@b\n"), 0, "from a@b\nfrom-header 0" },
+		{ STR(ACCOUNT "from = header\n[user root]\nfrom =\n"), 0, "from me@example.com\nfrom-header 1" },
+		{ STR(NO_LOGIN "[user root]\nfrom = a@b\n"), 0, "from-is-login 0" },
+		{ STR(NO_LOGIN "[user root]\nfrom = a@b\n"), 1, "from-is-login 1" },
+		{ STR(NO_LOGIN "[user root]\nfrom = header\n"), 0, "from-is-login 1" },
+		{ STR(NO_LOGIN "[user root]\ndomain = example.net\n"), 0, "from-is-login 1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct buf facts = { 0 };
+		struct config c, view;
+		struct why why;
+		char line[256];
+
+		read_service(&c, cases[i].text, 0644, &why);
+		assert_int_equal(c.nproblems, 0);
+		config_view(&c, cases[i].uid, &view);
+		tell_view(&view, &facts);
+		snprintf(line, sizeof line, "\n%s\n", cases[i].fact);
+		assert_has(buf_c(&facts), line);
+		buf_free(&facts);
+		config_free(&c);
+	}
+}
+
+/* Nobody is looked up for a caller's own office, which has one user. */
+static void
+an_own_office_by_the_systems_file_knows_no_users(void **state)
+{
+	struct config c;
+	struct why why;
+
+	(void)state;
+	write_file(system_file, STR(USER "from = a@example.org\n[user " CANARY "]\n[service]\nsocket = /s\n"),
+	    0644);
+	assert_int_equal(read_both(&c, false, true, false, &why), DONE);
+	assert_int_equal(c.nproblems, 0);
+	assert_int_equal(c.nusers, 0);
+	assert_tells(&c, "from me@example.com");
+	assert_tells(&c, "socket /s");
+	config_free(&c);
+}
+
+static void
+the_systems_queue_is_not_a_users(void **state)
+{
+	static const struct {
+		const char *system, *user;
+		bool has_user;
+		const char *fact;
+	} cases[] = {
+		{ "[queue]\ndirectory = /q\n", NULL, false, "directory /q" },
+		{ "[queue]\ndirectory = /q\n", ACCOUNT, true, "directory /home/me/.local/state/subpost" },
+		{ "[queue]\ndirectory = /q\n", "[queue]\ndirectory = /mine\n", true, "directory /mine" },
+		{ "[queue]\ndirectory = /q\n", "[queue]\ndirectory =\n", true,
+		    "directory /home/me/.local/state/subpost" },
+		{ "", NULL, false, "directory /home/me/.local/state/subpost" },
+	};
+	struct buf text = { 0 };
+	struct config c;
+	struct why why;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		buf_clear(&text);
+		buf_addf(&text, ACCOUNT "%s", cases[i].system);
+		write_file(system_file, buf_str(&text), 0644);
+		if (cases[i].has_user)
+			write_file(user_file, str_of(cases[i].user), 0600);
+		assert_int_equal(read_both(&c, cases[i].has_user, true, false, &why), DONE);
+		assert_tells(&c, cases[i].fact);
+		config_free(&c);
+	}
+	buf_free(&text);
+}
+
+/* One's own is what is there, or meant to be there: a link to nothing is. */
+static void
+a_configuration_is_ones_own_where_its_file_is_there(void **state)
+{
+	char below[128], path[256];
+
+	(void)state;
+	snprintf(below, sizeof below, "%s/own", dir);
+	assert_int_equal(mkdir(below, 0755), 0);
+	assert_int_equal(setenv("XDG_CONFIG_HOME", below, 1), 0);
+	assert_false(config_is_own());
+	snprintf(path, sizeof path, "%s/subpost", below);
+	write_file(path, STR("no directory\n"), 0644);
+	assert_false(config_is_own());
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_false(config_is_own());
+	snprintf(path, sizeof path, "%s/subpost/subpost.ini", below);
+	assert_int_equal(symlink("/nowhere/at/all", path), 0);
+	assert_true(config_is_own());
+	write_file(path, STR("no ini at all\n"), 0000);
+	assert_true(config_is_own());
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(setenv("SUBPOST_CONFIG", "", 1), 0);
+	assert_false(config_is_own());
+	assert_int_equal(setenv("SUBPOST_CONFIG", "/nowhere/at/all", 1), 0);
+	assert_true(config_is_own());
+	assert_int_equal(unsetenv("SUBPOST_CONFIG"), 0);
+	assert_int_equal(unsetenv("XDG_CONFIG_HOME"), 0);
+}
+
+/* ProtectHome= and the like: there is no file for whom it cannot be reached. */
+static void
+a_file_behind_a_closed_door_is_not_there(void **state)
+{
+	uid_t was = geteuid();
+	char below[128], path[256];
+	struct config c;
+	struct why why;
+	enum outcome o;
+	bool own;
+
+	(void)state;
+	snprintf(below, sizeof below, "%s/closed", dir);
+	snprintf(path, sizeof path, "%s/subpost.ini", below);
+	assert_int_equal(mkdir(below, 0700), 0);
+	write_file(path, STR(ACCOUNT), 0644);
+	write_file(system_file, STR(ACCOUNT "port = 25\n"), 0644);
+	assert_int_equal(chmod(below, was == 0 ? 0700 : 0), 0);
+	assert_int_equal(setenv("XDG_CONFIG_HOME", below, 1), 0);
+	if (was == 0)
+		assert_int_equal(seteuid(65534), 0);
+	own = config_is_own();
+	o = config_read(&c, path, system_file, "/home/me", false, &why);
+	assert_int_equal(seteuid(was), 0);
+	assert_int_equal(unsetenv("XDG_CONFIG_HOME"), 0);
+	assert_int_equal(chmod(below, 0700), 0);
+	assert_false(own);
+	assert_int_equal(o, DONE);
+	assert_tells(&c, "port 25");
+	config_free(&c);
+}
+
+static void
+the_socket_is_the_default_where_no_file_tells(void **state)
+{
+	struct buf path = { 0 };
+	bool exists;
+
+	(void)state;
+	/* Whatever this machine has: a socket is named, and appended. */
+	buf_adds(&path, ">");
+	config_socket(&path, &exists);
+	assert_int_equal(strncmp(buf_c(&path), ">/", 2), 0);
+	if (!exists)
+		assert_string_equal(buf_c(&path), ">" SUBPOST_SOCKET);
+	buf_free(&path);
+}
+
 /* The example that is shipped. */
 
 static void
@@ -1547,7 +2023,9 @@ what_the_example_calls_a_default_is_one(void **state)
 	for (size_t i = 0; i < text.len; i++)
 		if (text.p[i] != ';' || text.p[i - 1] != '\n')
 			buf_addc(&bare, text.p[i]);
-	assert_int_equal(read_user(&c, buf_str(&bare), &why), DONE);
+	/* As the system's, where all of it counts. */
+	write_file(system_file, buf_str(&bare), 0644);
+	assert_int_equal(read_both(&c, false, true, false, &why), DONE);
 	assert_int_equal(c.nproblems, 0);
 	tell(&c, &with);
 	assert_string_equal(buf_c(&with), buf_c(&without));
@@ -1611,7 +2089,7 @@ static const struct CMUnitTest stories[] = {
 	cmocka_unit_test(a_password_in_an_ignored_section_is_guarded_too),
 	cmocka_unit_test(an_indented_section_is_not_lost_in_an_ignored_one),
 	cmocka_unit_test(a_file_without_a_password_may_be_read_by_others),
-	cmocka_unit_test(the_systems_file_may_not_have_a_password),
+	cmocka_unit_test(the_systems_file_may_not_have_a_password_that_others_read),
 	cmocka_unit_test(a_file_everybody_can_change_is_refused),
 	cmocka_unit_test(nothing_is_called_missing_from_a_file_that_was_not_read),
 	cmocka_unit_test(a_strangers_file_is_refused_and_its_owner_named),
@@ -1643,6 +2121,17 @@ static const struct CMUnitTest stories[] = {
 	cmocka_unit_test(a_changed_file_is_noticed),
 	cmocka_unit_test(a_removed_file_is_noticed),
 	cmocka_unit_test(free_may_be_called_twice_and_on_nothing),
+	cmocka_unit_test(the_service_reads_one_file_and_none_below_home),
+	cmocka_unit_test(the_service_takes_a_file_of_roots_or_its_own_and_says_what_is_wrong),
+	cmocka_unit_test(a_service_without_a_file_is_told_what_to_write),
+	cmocka_unit_test(the_services_password_is_its_couriers),
+	cmocka_unit_test(a_login_gives_a_from_that_is_known_to_be_one),
+	cmocka_unit_test(what_a_users_section_says_holds_for_that_uid_alone),
+	cmocka_unit_test(an_own_office_by_the_systems_file_knows_no_users),
+	cmocka_unit_test(the_systems_queue_is_not_a_users),
+	cmocka_unit_test(a_configuration_is_ones_own_where_its_file_is_there),
+	cmocka_unit_test(a_file_behind_a_closed_door_is_not_there),
+	cmocka_unit_test(the_socket_is_the_default_where_no_file_tells),
 	cmocka_unit_test(the_example_is_accepted_as_it_is),
 	cmocka_unit_test(a_user_s_from_lies_over_the_system_s_in_either_form),
 	cmocka_unit_test(what_the_example_calls_a_default_is_one),
@@ -1651,11 +2140,15 @@ static const struct CMUnitTest stories[] = {
 int
 main(void)
 {
-	struct CMUnitTest tests[COUNT(rows) + COUNT(stories)];
+	struct CMUnitTest tests[COUNT(rows) + COUNT(service_rows) + COUNT(stories)];
 
 	for (size_t i = 0; i < COUNT(rows); i++)
 		tests[i] = (struct CMUnitTest){ .name = rows[i].promise, .test_func = a_row_is_kept,
 			.initial_state = (void *)(uintptr_t)&rows[i] };
-	memcpy(tests + COUNT(rows), stories, sizeof stories);
+	for (size_t i = 0; i < COUNT(service_rows); i++)
+		tests[COUNT(rows) + i] = (struct CMUnitTest){ .name = service_rows[i].promise,
+			.test_func = a_row_of_the_service_is_kept,
+			.initial_state = (void *)(uintptr_t)&service_rows[i] };
+	memcpy(tests + COUNT(rows) + COUNT(service_rows), stories, sizeof stories);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -603,12 +603,28 @@ without_proc(void)
 }
 
 static void
-a_machine_without_proc_queues_just_the_same(void **state)
+on_an_older_kernel(void)
+{
+	break_call(SYS_linkat, 4, AT_EMPTY_PATH, ENOENT);
+}
+
+static void
+on_an_older_kernel_without_proc(void)
+{
+	break_call(SYS_linkat, 4, AT_EMPTY_PATH | AT_SYMLINK_FOLLOW, ENOENT);
+}
+
+static void
+a_machine_without_proc_or_of_an_older_kernel_queues_just_the_same(void **state)
 {
 	struct world *w = *state;
+	void (*const lacks[])(void) = { without_proc, on_an_older_kernel, on_an_older_kernel_without_proc };
 
-	assert_int_equal(commit_in_child(w, without_proc), DONE);
-	assert_true(is_whole(w, ID_A));
+	for (size_t i = 0; i < COUNT(lacks); i++) {
+		assert_int_equal(commit_in_child(w, lacks[i]), DONE);
+		assert_true(is_whole(w, ID_A));
+		assert_int_equal(unlinkat(w->s.queue, ID_A, 0), 0);
+	}
 	assert_int_equal(count_names(w, "tmp"), 0);
 }
 
@@ -927,6 +943,64 @@ an_open_file_is_read_the_same_way_and_stays_the_callers(void **state)
 	spool_letter_free(&l);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	close(fd);
+}
+
+static void
+whose_a_message_is_can_be_seen_without_reading_it(void **state)
+{
+	static const uid_t uids[] = { 0, 7, 65534, UINT32_MAX };
+	struct world *w = *state;
+	char long_sender[200];
+	uid_t uid = 1;
+
+	memset(long_sender, 'a', sizeof long_sender);
+	memcpy(long_sender + sizeof long_sender - 11, "@x.example", 11);
+	for (size_t i = 0; i < COUNT(uids); i++) {
+		struct envelope e = { .id = ID_A, .arrived = INT64_MAX / 2, .uid = uids[i],
+			.from = long_sender, .to = recipients, .n = 2 };
+		struct draft d = { 0 };
+
+		assert_int_equal(spool_begin(&w->s, &d, &e, &w->why), DONE);
+		assert_int_equal(spool_commit(&w->s, &d, &w->why), DONE);
+		spool_release(&w->s, &d);
+		assert_true(spool_peek_uid(&w->s, ID_A, &uid));
+		assert_int_equal(uid, uids[i]);
+		assert_int_equal(unlinkat(w->s.queue, ID_A, 0), 0);
+	}
+	assert_false(spool_peek_uid(&w->s, ID_A, &uid));
+	assert_int_equal(errno, ENOENT);
+}
+
+static void
+of_what_is_no_message_nobody_is_told_the_owner(void **state)
+{
+	static const char *const rows[] = {
+		"", "x", "id x\n", "id x\narrived 1\n", "id x\narrived 1\nuid \n", "id x\narrived 1\nuid 7x\nfrom",
+		"id x\narrived 1\nuid 7", "id x\narrived 1\nfrom x\nuid 7\n", "id x\narrived 1\nuid 4294967296\nfrom",
+		"id x\narrived 1\nuid -1\nfrom",
+	};
+	struct world *w = *state;
+	uid_t uid = 1;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buf octets = { 0 };
+
+		for (unsigned j = 0; j < STAMP_LEN; j++)
+			buf_addc(&octets, 'x');
+		buf_adds(&octets, rows[i]);
+		write_file(w, "queue/" ID_A, buf_str(&octets));
+		assert_false(spool_peek_uid(&w->s, ID_A, &uid));
+		assert_int_equal(errno, EBADMSG);
+		unlinkat(w->s.queue, ID_A, 0);
+		buf_free(&octets);
+	}
+	assert_int_equal(mkfifoat(w->s.queue, ID_A, 0600), 0);
+	alarm(10);
+	assert_false(spool_peek_uid(&w->s, ID_A, &uid));
+	alarm(0);
+	assert_int_equal(symlinkat("/etc/passwd", w->s.queue, ID_B), 0);
+	assert_false(spool_peek_uid(&w->s, ID_B, &uid));
+	assert_int_equal(uid, 1);
 }
 
 /* ---- the fate ---- */
@@ -1444,7 +1518,7 @@ main(void)
 		PROMISE(an_envelope_over_its_limit_is_refused_with_65_and_leaves_nothing),
 		PROMISE(a_limit_on_file_size_is_later_and_leaves_nothing),
 		PROMISE(a_file_system_without_unnamed_files_queues_just_the_same),
-		PROMISE(a_machine_without_proc_queues_just_the_same),
+		PROMISE(a_machine_without_proc_or_of_an_older_kernel_queues_just_the_same),
 		PROMISE(what_cannot_be_made_durable_is_refused_and_unlinked),
 		PROMISE(a_disk_without_room_for_a_name_is_later_and_leaves_nothing),
 		PROMISE(messages_are_listed_oldest_first),
@@ -1462,6 +1536,8 @@ main(void)
 		PROMISE(what_somebody_still_has_is_not_swept),
 		PROMISE(a_whole_message_is_never_swept),
 		PROMISE(an_open_file_is_read_the_same_way_and_stays_the_callers),
+		PROMISE(whose_a_message_is_can_be_seen_without_reading_it),
+		PROMISE(of_what_is_no_message_nobody_is_told_the_owner),
 		PROMISE(what_changed_before_the_lock_was_ours_is_read_again),
 		PROMISE(a_fate_is_read_with_its_message_and_replaced_whole),
 		PROMISE(a_damaged_fate_holds_its_message_and_is_never_guessed),
