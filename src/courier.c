@@ -407,10 +407,10 @@ read_header(struct smtp_message *m, struct header *h)
 	return true;
 }
 
-/* Makes the account's address the one that the message is from.  NEVER where its
+/* Makes from, the account's address, the one that the message is from.  NEVER where its
  * header is beyond all bounds, LATER where it is damaged. */
 static enum outcome
-force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *why)
+force(const char *from, struct smtp_message *m, struct buf *head, struct why *why)
 {
 	struct header h = { .limit = COMPLETE_MAX };
 	enum outcome o = DONE;
@@ -423,7 +423,7 @@ force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *w
 		o = never(why, SCOPE_MESSAGE, "5.6.0", "its header is over %u octets, too long for "
 		    "force-from to change it", COMPLETE_MAX);
 	} else {
-		force_header(&h, str_of(c->config.smarthost.from), head);
+		force_header(&h, str_of(from), head);
 		buf_addstr(head, header_rest(&h));
 		/* All of the text may be header, and the last line may have no end. */
 		if (m->head_len == m->text_len)
@@ -431,22 +431,25 @@ force(struct courier *c, struct smtp_message *m, struct buf *head, struct why *w
 		m->size += wire_size(buf_str(head));
 		m->head = buf_str(head);
 		if (m->from[0] != '\0')
-			m->from = c->config.smarthost.from;
+			m->from = from;
 	}
 	header_free(&h);
 	return o;
 }
 
-/* Sends it, or finds that it cannot be. */
+/* Sends it, or finds that it cannot be.  uid: who submitted it, and may have an
+ * address of their own on this account. */
 static void
-send_message(struct courier *c, struct smtp_message *m)
+send_message(struct courier *c, struct smtp_message *m, uid_t uid)
 {
+	struct config view;
 	struct buf head = { 0 };
 	struct why why;
 	enum outcome o = DONE;
 
-	if (c->config.smarthost.force_from)
-		o = force(c, m, &head, &why);
+	config_view(&c->config, uid, &view);
+	if (view.smarthost.force_from)
+		o = force(view.smarthost.from, m, &head, &why);
 	if (o == DONE)
 		smtp_send(&c->smtp, m);
 	for (size_t i = 0; o == NEVER && i < m->n; i++) {
@@ -521,7 +524,7 @@ carry(struct courier *c, struct errand *job)
 	m.text_at = spool_text_at(&l);
 	m.text_len = stamp_text_len(&l.stamp);
 	m.text_crc = l.stamp.text_crc;
-	send_message(c, &m);
+	send_message(c, &m, l.envelope.uid);
 	show_silence(c, &m);
 	note_dropped(c, job->id, &m);
 	if (m.damaged)
@@ -587,19 +590,26 @@ main(int argc, char **argv)
 	struct courier c = { .conn = CONN_INIT, .trace = { .opening = true }, .wake = -1 };
 	struct buf ready = { 0 };
 	struct why why = { 0 };
+	bool serving = false;
 	enum outcome o;
 
 	sandbox_no_core();
 	signal(SIGPIPE, SIG_IGN);
-	c.checking = argc == 2 && strcmp(argv[1], "--check") == 0;
-	if ((argc != 1 && !c.checking) || fcntl(ERRAND_FD, F_SETFD, FD_CLOEXEC) < 0) {
+	if (argc == 2) {
+		bool both = strcmp(argv[1], ERRAND_CHECK_SERVICE) == 0;
+
+		c.checking = both || strcmp(argv[1], ERRAND_CHECK) == 0;
+		serving = both || strcmp(argv[1], ERRAND_SERVICE) == 0;
+	}
+	if ((argc != 1 && !c.checking && !serving) || fcntl(ERRAND_FD, F_SETFD, FD_CLOEXEC) < 0) {
 		fprintf(stderr, "subpost-courier: started by subpostd, not by hand; "
 		    "to try an account type: subpost check\n");
 		return EX_USAGE;
 	}
 	c.step_began = clock_now();
 	c.conn.trace = &c.trace;
-	o = config_load(&c.config, true, &why);
+	o = serving ? config_load_service_secret(&c.config, &why) :
+	    config_load(&c.config, true, &why);
 	if (o != DONE)
 		why.scope = SCOPE_ACCOUNT;
 	if (o == DONE)

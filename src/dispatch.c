@@ -16,18 +16,8 @@
 
 #define LOCKED_PAUSE 1          /* seconds until a message that somebody has is looked at again */
 #define CRASHES_MAX 3           /* couriers that one message may take with it */
-#define SILENT_MAX 4            /* couriers that may end without a word before we slow down */
+#define IDLE_MAX (5 * 1000000)  /* microseconds that a connection is kept for the next message */
 #define WRITE_PAUSE 1           /* seconds until what is kept is written again; doubled each time */
-
-/* Spreads waits of different queues; any changing number will do. */
-static uint32_t
-salt(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint32_t)t.tv_nsec;
-}
 
 /* ---- jobs ---------------------------------------------------------------------- */
 
@@ -63,78 +53,30 @@ has_more(const struct job *j)
 	return false;
 }
 
-/* ---- the account ------------------------------------------------------------------ */
-
-static void
-store_health(struct dispatch *d)
-{
-	struct why why;
-
-	if (health_store(d->spool, d->config->smarthost.name, &d->health, &why) != DONE)
-		ledger_log_trouble("health", NULL, &why);
-}
-
-/* Those whose message waits with the account see no dialogue of their own. */
-static void
-tell_watchers(const struct dispatch *d, const char *seconds, const struct why *why)
-{
-	struct buf words = { 0 };
-
-	buf_addf(&words, "%s; next try in %s s", why->text, seconds);
-	trace_tell_all(d->spool, buf_str(&words));
-	buf_free(&words);
-}
-
-static void
-account_failed(struct dispatch *d, const struct why *why)
-{
-	char seconds[24];
-
-	health_fail(&d->health, why, &d->config->retry, time(NULL), salt());
-	store_health(d);
-	snprintf(seconds, sizeof seconds, "%lld", (long long)(d->health.until - time(NULL)));
-	log_event(LOG_WARNING, "down", "account", d->config->smarthost.name, "scope",
-	    scope_name(why->scope), "next", seconds, "reason", why->text, NULL);
-	tell_watchers(d, seconds, why);
-}
-
-static void
-account_passed(struct dispatch *d)
-{
-	d->passes++;
-	d->silent = 0;
-	if (!d->health.down)
-		return;
-	health_succeed(&d->health);
-	store_health(d);
-	log_event(LOG_NOTICE, "up", "account", d->config->smarthost.name, NULL);
-}
-
-time_t
-dispatch_not_before(const struct dispatch *d, time_t now)
-{
-	time_t until = d->rest_until;
-
-	if (d->health.down && d->health.until > until)
-		until = d->health.until;
-	return until > now ? until : 0;
-}
+/* ---- when ---------------------------------------------------------------------------- */
 
 bool
 dispatch_may_call(const struct dispatch *d, time_t now)
 {
-	return !d->leaving && d->nkept == 0 && dispatch_not_before(d, now) == 0;
+	return !d->leaving && d->nkept == 0 && account_not_before(&d->account, now) == 0 && account_pause(&d->account) == 0;
 }
 
-void
-dispatch_lift_back_off(struct dispatch *d)
+int64_t
+dispatch_ms(const struct dispatch *d, time_t now)
 {
-	d->rest_until = 0;
-	d->silent = 0;
-	if (!d->health.down)
-		return;
-	d->health.until = 0;
-	store_health(d);
+	const struct waiting *w = agenda_first(&d->ledger.agenda);
+	const struct courier *c = &d->courier;
+	int64_t pause = (account_pause(&d->account) + 999) / 1000, ms;
+	time_t due;
+
+	if (w == NULL || d->leaving || d->nkept > 0 || (c->pid != 0 && (!c->ready || c->quitting)))
+		return -1;
+	due = c->pid == 0 && account_not_before(&d->account, now) > w->due ? account_not_before(&d->account, now) : w->due;
+	ms = due > now ? (due - now) * 1000 : 0;
+	if (pause > ms)
+		ms = pause;
+	/* One that has all it can take will say when it has done something. */
+	return c->pid != 0 && ms == 0 ? -1 : ms;
 }
 
 /* ---- what the disk would not take ---------------------------------------------------- */
@@ -142,7 +84,7 @@ dispatch_lift_back_off(struct dispatch *d)
 static void
 keep(struct dispatch *d, struct job *j)
 {
-	struct waiting *w = agenda_add(&d->ledger.agenda, j->letter.envelope.id);
+	struct waiting *w = ledger_entry(&d->ledger, &j->letter);
 
 	j->due = w->due;
 	agenda_rest(&d->ledger.agenda, w);
@@ -203,7 +145,7 @@ dispatch_write(struct dispatch *d)
 static bool
 is_its_own_trouble(const struct dispatch *d, const struct waiting *w)
 {
-	return w->drew != 0 && d->passes + 1 > w->drew;
+	return w->drew != 0 && d->account.passes + 1 > w->drew;
 }
 
 /* Servers exist that take no null sender, whatever code they say so with: what
@@ -222,13 +164,13 @@ defer(struct dispatch *d, struct job *j)
 	struct fate *f = &j->letter.fate;
 
 	f->tries++;
-	f->next = schedule_next(&d->config->retry_refused, f->tries, time(NULL), salt());
+	f->next = schedule_next(&d->config->retry_refused, f->tries, time(NULL), clock_salt());
 }
 
 bool
 dispatch_conclude(struct dispatch *d, struct job *j)
 {
-	struct waiting *w = agenda_add(&d->ledger.agenda, j->letter.envelope.id);
+	struct waiting *w = ledger_entry(&d->ledger, &j->letter);
 	struct fate *f = &j->letter.fate;
 	time_t now = time(NULL);
 	bool report = is_refused_report(j);
@@ -250,10 +192,10 @@ dispatch_conclude(struct dispatch *d, struct job *j)
 			defer(d, j);
 	}
 	if (j->troubled && !own) {
-		w->drew = d->passes + 1;
-		account_failed(d, &j->trouble);
+		w->drew = d->account.passes + 1;
+		account_failed(&d->account, &j->trouble);
 	} else if (!report) {
-		account_passed(d);
+		account_passed(&d->account);
 	}
 	agenda_wait(&d->ledger.agenda, w, f->next > now ? f->next : j->troubled ? now : w->due);
 	if (ledger_record(&d->ledger, &j->letter, j->spoken, w->round > 0))
@@ -294,11 +236,16 @@ start_courier(struct dispatch *d)
 	struct why why;
 
 	*c = (struct courier){ .fd = -1 };
-	c->pid = errand_start(&c->fd, false);
-	if (c->pid < 0) {
-		c->pid = 0;
+	c->pid = d->starter >= 0 ? errand_ask(d->starter, &c->fd) : errand_start(&c->fd, NULL);
+	if (c->pid >= 0)
+		return;
+	c->pid = 0;
+	if (d->starter >= 0 && errno == EPIPE) {
+		/* Nothing that the account could help. */
+		d->leaving = true;
+	} else {
 		later(&why, SCOPE_SERVER, "", "cannot start subpost-courier: %s", strerror(errno));
-		account_failed(d, &why);
+		account_failed(&d->account, &why);
 	}
 }
 
@@ -311,7 +258,7 @@ return_jobs(struct dispatch *d, bool crashed)
 
 	for (unsigned i = 0; i < c->n; i++) {
 		struct job *j = &c->jobs[i];
-		struct waiting *w = agenda_add(&d->ledger.agenda, j->letter.envelope.id);
+		struct waiting *w = ledger_entry(&d->ledger, &j->letter);
 
 		w->out = false;
 		if (!crashed || i > 0 || ++w->crashes < CRASHES_MAX)
@@ -324,28 +271,22 @@ return_jobs(struct dispatch *d, bool crashed)
 	c->n = 0;
 }
 
-/* Whoever comes and goes without a word is started again at once a few times, then
- * more and more slowly.  One that never got as far as a message cannot be used,
- * and people are told why they wait. */
-static void
-note_silence(struct dispatch *d, int status)
+/* How it ended.  With a service that is gone nobody learns that any more: as if it
+ * had been killed, and we have nothing left to do here. */
+static int
+status_of(struct dispatch *d)
 {
-	bool by_signal = WIFSIGNALED(status);
-	unsigned shift;
-	struct why why;
+	struct courier *c = &d->courier;
+	int status = 0;
 
-	if (++d->silent <= SILENT_MAX)
-		return;
-	if (!d->courier.ready) {
-		later(&why, SCOPE_SERVER, "", "subpost-courier ended %u times without a word, last %s %d; "
-		    "is subpost installed whole? try: subpost check", d->silent,
-		    by_signal ? "by signal" : "with status",
-		    by_signal ? WTERMSIG(status) : WEXITSTATUS(status));
-		account_failed(d, &why);
-		return;
+	if (d->starter < 0) {
+		while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+			continue;
+	} else if (!errand_await_end(d->starter, c->pid, &status)) {
+		d->leaving = true;
+		status = SIGKILL;
 	}
-	shift = d->silent - SILENT_MAX;
-	d->rest_until = time(NULL) + (shift < 6 ? 1 << shift : 60);
+	return status;
 }
 
 static void
@@ -353,12 +294,11 @@ courier_ended(struct dispatch *d)
 {
 	struct courier *c = &d->courier;
 	bool crashed;
-	int status = 0;
+	int status;
 	struct why why;
 
 	close(c->fd);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		continue;
+	status = status_of(d);
 	/* One that has said all it has to say ends with 0, whatever that was. */
 	crashed = WIFEXITED(status) && WEXITSTATUS(status) != 0;
 	if (WIFSIGNALED(status)) {
@@ -366,22 +306,37 @@ courier_ended(struct dispatch *d)
 		int sig = WTERMSIG(status);
 
 		snprintf(signal_name, sizeof signal_name, "%d", sig);
-		log_event(LOG_ERR, "courier-died", "signal", signal_name, NULL);
+		/* Not one that we have sent away while it still looked for its server. */
+		if (!c->quitting || sig != SIGTERM)
+			log_event(LOG_ERR, "courier-died", "signal", signal_name, NULL);
 		crashed = sig != SIGKILL && sig != SIGTERM && sig != SIGINT && sig != SIGHUP && sig != SIGALRM;
 		if (sig == SIGALRM) {
 			c->told = true;
 			later(&why, SCOPE_SERVER, "4.4.3", "looking up and reaching %s took too long",
 			    d->config->smarthost.host);
-			account_failed(d, &why);
+			account_failed(&d->account, &why);
 		}
 	}
 	if (!c->told && !c->quitting)
-		note_silence(d, status);
+		account_met_silence(&d->account, c->ready, status);
 	return_jobs(d, crashed);
 	c->pid = 0;
 }
 
 /* ---- giving jobs -------------------------------------------------------------------------- */
+
+/* Is it neither held nor put off? */
+static bool
+may_go(struct dispatch *d, struct waiting *w, const struct letter *l)
+{
+	if (l->fate.held)
+		agenda_rest(&d->ledger.agenda, w);
+	else if (l->fate.next > time(NULL))
+		agenda_wait(&d->ledger.agenda, w, l->fate.next);
+	else
+		return true;
+	return false;
+}
 
 bool
 dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
@@ -407,14 +362,9 @@ dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
 		return false;
 	}
 	ledger_log_queued(w, l);
-	if (l->fate.held) {
-		agenda_rest(&d->ledger.agenda, w);
+	ledger_entry(&d->ledger, l);
+	if (!may_go(d, w, l))
 		return false;
-	}
-	if (l->fate.next > now) {
-		agenda_wait(&d->ledger.agenda, w, l->fate.next);
-		return false;
-	}
 	if (!spool_lock(l)) {
 		agenda_wait(&d->ledger.agenda, w, now + LOCKED_PAUSE);
 		return false;
@@ -422,6 +372,15 @@ dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
 	if (spool_is_removed(l)) {
 		agenda_remove(&d->ledger.agenda, w);
 		return false;
+	}
+	/* Whoever had it before us may have changed what is to become of it. */
+	if (spool_has_fate(d->spool, w->id)) {
+		if (spool_read_again(d->spool, SPOOL_QUEUE, w->id, l, &why) != DONE || l->damaged) {
+			agenda_wait(&d->ledger.agenda, w, now + LOCKED_PAUSE);
+			return false;
+		}
+		if (!may_go(d, w, l))
+			return false;
 	}
 	if (ledger_is_owed(l, w->round > 0)) {
 		/* Somebody died before it was told or put away. */
@@ -431,7 +390,7 @@ dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
 	}
 	if (schedule_is_over(l->fate.renewed > l->envelope.arrived ? l->fate.renewed :
 	    l->envelope.arrived, now, d->config->give_up_after)) {
-		if (!ledger_give_up(&d->ledger, l, d->health.down ? d->health.why.text : ""))
+		if (!ledger_give_up(&d->ledger, l, d->account.health.down ? d->account.health.why.text : ""))
 			keep(d, j);
 		return false;
 	}
@@ -443,19 +402,33 @@ dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
 	return true;
 }
 
+/* The one whose turn it is, locked, in *j; NULL where nothing can be sent now.  What
+ * is read may turn out to be somebody else's than was known: then it is asked anew
+ * whose turn it is. */
+static struct waiting *
+draw(struct dispatch *d, struct job *j)
+{
+	struct agenda *a = &d->ledger.agenda;
+	struct waiting *w;
+	uid_t uid;
+
+	while (d->nkept == 0 && (w = agenda_next(a, time(NULL))) != NULL) {
+		uid = agenda_uid(a, w);
+		if (dispatch_prepare(d, w, j) && agenda_uid(a, w) == uid)
+			return w;
+		job_free(j);
+	}
+	return NULL;
+}
+
 /* Is there a message worth a connection? */
 static bool
 has_work(struct dispatch *d)
 {
 	struct job j = JOB_INIT;
-	struct waiting *w;
-	bool found = false;
+	bool found = draw(d, &j) != NULL;
 
-	while (!found && d->nkept == 0 && (w = agenda_first(&d->ledger.agenda)) != NULL &&
-	    w->due <= time(NULL)) {
-		found = dispatch_prepare(d, w, &j);
-		job_free(&j);
-	}
+	job_free(&j);
 	return found;
 }
 
@@ -464,7 +437,7 @@ may_give(const struct dispatch *d)
 {
 	const struct courier *c = &d->courier;
 	/* One probe at a time while the account is in doubt. */
-	unsigned most = d->health.down ? 1 : JOBS_AHEAD;
+	unsigned most = d->account.health.down ? 1 : JOBS_AHEAD;
 
 	/* An open connection is no reason to ask an account that has just refused. */
 	return c->ready && !c->quitting && !c->stale && dispatch_may_call(d, time(NULL)) && c->n < most &&
@@ -481,6 +454,8 @@ give(struct dispatch *d, struct waiting *w)
 	int trace = trace_open(d->spool, w->id);
 	bool given;
 
+	account_spend(&d->account);
+	agenda_drawn(&d->ledger.agenda, w);
 	agenda_rest(&d->ledger.agenda, w);
 	w->out = true;
 	c->given++;
@@ -490,6 +465,18 @@ give(struct dispatch *d, struct waiting *w)
 	return given;
 }
 
+/* Will the connection have a message soon, and only the pace keeps that back? */
+static bool
+is_between_two(const struct dispatch *d)
+{
+	time_t now = time(NULL);
+	int64_t pause = account_pause(&d->account);
+
+	return pause > 0 && pause <= IDLE_MAX && !d->leaving && !d->courier.stale &&
+	    d->courier.given < d->config->smarthost.messages_per_connection &&
+	    account_not_before(&d->account, now) == 0 && agenda_next(&d->ledger.agenda, now) != NULL;
+}
+
 /* Gives the courier what it can take. */
 static void
 feed(struct dispatch *d)
@@ -497,14 +484,11 @@ feed(struct dispatch *d)
 	struct courier *c = &d->courier;
 	struct waiting *w;
 
-	while (may_give(d) && (w = agenda_first(&d->ledger.agenda)) != NULL && w->due <= time(NULL)) {
-		if (!dispatch_prepare(d, w, &c->jobs[c->n]))
-			job_free(&c->jobs[c->n]);
-		else if (!give(d, w))
+	while (may_give(d) && (w = draw(d, &c->jobs[c->n])) != NULL)
+		if (!give(d, w))
 			return;
-	}
 	/* One that waits for us to write may go on with its connection afterwards. */
-	if (c->ready && !c->quitting && c->n == 0 && d->nkept == 0) {
+	if (c->ready && !c->quitting && c->n == 0 && d->nkept == 0 && !is_between_two(d)) {
 		c->quitting = true;
 		errand_quit(c->fd);
 	}
@@ -568,7 +552,7 @@ hold_job(struct dispatch *d, struct job *j, const char *reason)
 	struct job done;
 
 	take_out(&d->courier, j, &done);
-	agenda_add(&d->ledger.agenda, done.letter.envelope.id)->out = false;
+	ledger_entry(&d->ledger, &done.letter)->out = false;
 	if (!ledger_hold(&d->ledger, &done.letter, reason))
 		keep(d, &done);
 	job_free(&done);
@@ -608,7 +592,7 @@ hear_courier(struct dispatch *d)
 		if (c->stale)
 			ledger_log_trouble("stale-courier", NULL, &e.why);
 		else
-			account_failed(d, &e.why);
+			account_failed(&d->account, &e.why);
 		break;
 	case ERRAND_NOTE:
 		log_event(LOG_WARNING, "courier", "note", buf_c(&e.text), NULL);

@@ -2,7 +2,9 @@
  *
  * It decides whether the account may be called, reads a message when its turn
  * has come, hands it over locked, and gives each answer to the ledger.  A
- * courier that dies takes nothing with it: its jobs wait again.
+ * courier that dies takes nothing with it: its jobs wait again.  Where the account
+ * has a rate, each message goes at its own moment, and nobody holds a connection
+ * open for one that is far away.
  *
  * What the disk will not take is kept here, message and lock with it, and tried
  * again until it does.  As long as anything is kept, nothing else is begun: what
@@ -10,9 +12,9 @@
 #ifndef DISPATCH_H
 #define DISPATCH_H
 
+#include "account.h"
 #include "config.h"
 #include "errand.h"
-#include "health.h"
 #include "ledger.h"
 #include "spool.h"
 
@@ -47,7 +49,8 @@ struct dispatch {
 	struct spool *spool;            /* borrowed, as is config, whose contents may be */
 	struct config *config;          /* replaced */
 	struct ledger ledger;           /* and in it the agenda */
-	struct health health;
+	struct account account;
+	int starter;                    /* where couriers are asked for; -1: we start them */
 	struct courier courier;
 	bool leaving;                   /* asked to: no new jobs */
 	struct job *kept;               /* what is not yet written down */
@@ -55,18 +58,13 @@ struct dispatch {
 	double write_at;                /* when that is tried again; monotonic seconds */
 	/* private */
 	double write_pause;
-	uint32_t passes;        /* how often the account was found good */
-	unsigned silent;        /* couriers in a row that ended without a word */
-	time_t rest_until;      /* no courier before, because of those */
 };
 void dispatch_free(struct dispatch *d);
 
-/* May it be called now? */
+/* May it be called now, and a message leave? */
 bool dispatch_may_call(const struct dispatch *d, time_t now);
-/* Until when it is left alone; 0: it is not. */
-time_t dispatch_not_before(const struct dispatch *d, time_t now);
-/* A person wants it tried, or the configuration is another. */
-void dispatch_lift_back_off(struct dispatch *d);
+/* Milliseconds until something is to be begun; -1: not before somebody is heard. */
+int64_t dispatch_ms(const struct dispatch *d, time_t now);
 
 /* Reads a message that is due and decides whether it can be sent now: then it is
  * locked and in *j.  Whatever else it is, is settled here. */

@@ -17,42 +17,61 @@
 
 /* In the child: nothing but the socket at its place, and default signals. */
 static _Noreturn void
-become_courier(const char *program, int end, bool check)
+become_courier(const char *program, int end, const char *option)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (end == ERRAND_FD ? fcntl(end, F_SETFD, 0) == 0 : dup2(end, ERRAND_FD) == ERRAND_FD)
-		execl(program, "subpost-courier", check ? "--check" : (char *)NULL, (char *)NULL);
+		execl(program, "subpost-courier", option, (char *)NULL);
 	_exit(EX_OSFILE);
 }
 
-pid_t
-errand_start(int *fd, bool check)
+/* With that as its end of the errand, which stays ours to close. */
+static pid_t
+start_with(int end, const char *option)
 {
 	struct buf program = { 0 };
-	int pair[2], saved;
-	pid_t pid;
+	pid_t pid = -1;
+	int saved;
 
 	wake_find_program("subpost-courier", &program);
-	if (access(buf_c(&program), X_OK) < 0 ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		saved = errno;
-		buf_free(&program);
-		errno = saved;
-		return -1;
-	}
-	pid = fork();
+	if (access(buf_c(&program), X_OK) == 0)
+		pid = fork();
 	if (pid == 0)
-		become_courier(buf_c(&program), pair[1], check);
+		become_courier(buf_c(&program), end, option);
 	saved = errno;
 	buf_free(&program);
-	close(pair[1]);
+	errno = saved;
+	return pid;
+}
+
+static void
+close_pair(const int pair[2])
+{
+	int saved = errno;
+
+	for (unsigned i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			close(pair[i]);
+	errno = saved;
+}
+
+pid_t
+errand_start(int *fd, const char *option)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	pid = start_with(pair[1], option);
 	*fd = pair[0];
 	if (pid < 0)
-		close(pair[0]);
-	errno = saved;
+		close_pair(pair);
+	else
+		close(pair[1]);
 	return pid;
 }
 
@@ -227,10 +246,18 @@ errand_parse(struct str record, struct errand *e)
 	return e->word;
 }
 
-/* The descriptors that came along, the message first; any beyond two are closed. */
-static void
-take_descriptors(struct msghdr *m, struct errand *e)
+/* Room for the descriptors of one record. */
+union control {
+	struct cmsghdr align;
+	char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+};
+
+/* The descriptors that came along; what has no place is closed. */
+static unsigned
+take_descriptors(struct msghdr *m, int fds[DESCRIPTORS_MAX])
 {
+	unsigned n = 0;
+
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -238,49 +265,63 @@ take_descriptors(struct msghdr *m, struct errand *e)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
-			if (!e->has_fd) {
-				e->has_fd = true;
-				e->fd = fd;
-			} else if (!e->has_trace) {
-				e->has_trace = true;
-				e->trace = fd;
-			} else {
+			if (n < DESCRIPTORS_MAX)
+				fds[n++] = fd;
+			else
 				close(fd);
-			}
 		}
 	}
+	return n;
+}
+
+/* One record and its descriptors.  What recvmsg(2) answers; whole: nothing of it was
+ * cut off. */
+static ssize_t
+receive(int fd, char *p, size_t size, int flags, int fds[DESCRIPTORS_MAX], unsigned *nfds,
+    bool *whole)
+{
+	union control control;
+	struct iovec io = { p, size };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.room,
+		.msg_controllen = sizeof control.room };
+	ssize_t n;
+
+	*nfds = 0;
+	/* An end that closes with something unread is told as a reset, once, before
+	 * the records that it had still written. */
+	do
+		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | flags);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n > 0)
+		*nfds = take_descriptors(&m, fds);
+	*whole = (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+	return n;
 }
 
 enum errand_word
 errand_read(int fd, bool wait, struct errand *e)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
-	} control;
 	struct buf record = { 0 };
-	struct iovec io;
-	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.room,
-		.msg_controllen = sizeof control.room };
 	enum errand_word word;
+	int fds[DESCRIPTORS_MAX];
+	unsigned nfds;
+	bool whole;
 	ssize_t n;
 
 	errand_free(e);
 	buf_reserve(&record, ERRAND_MAX);
-	io = (struct iovec){ record.p, ERRAND_MAX };
-	/* An end that closes with something unread is told as a reset, once, before
-	 * the records that it had still written. */
-	do
-		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	n = receive(fd, record.p, ERRAND_MAX, wait ? 0 : MSG_DONTWAIT, fds, &nfds, &whole);
 	if (n < 0) {
 		word = errno == EAGAIN ? ERRAND_NOTHING : ERRAND_CLOSED;
 	} else if (n == 0) {
 		word = ERRAND_CLOSED;
 	} else {
-		take_descriptors(&m, e);
-		word = (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? ERRAND_BROKEN :
-		    errand_parse(str_from(record.p, (size_t)n), e);
+		/* The message first. */
+		e->has_fd = nfds > 0;
+		e->fd = nfds > 0 ? fds[0] : -1;
+		e->has_trace = nfds > 1;
+		e->trace = nfds > 1 ? fds[1] : -1;
+		word = !whole ? ERRAND_BROKEN : errand_parse(str_from(record.p, (size_t)n), e);
 		if (word == ERRAND_JOB && !e->has_fd)
 			word = ERRAND_BROKEN;
 	}
@@ -302,21 +343,34 @@ errand_say(int fd, struct str record)
 	return n == (ssize_t)record.len;
 }
 
-bool
-errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message, int trace)
+/* With n descriptors, at most DESCRIPTORS_MAX. */
+static bool
+say_with(int fd, struct str record, const int *fds, size_t n)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
-	} control = { .room = { 0 } };
-	int descriptors[DESCRIPTORS_MAX] = { message, trace };
-	size_t size = trace >= 0 ? sizeof descriptors : sizeof message;
-	struct buf record = { 0 };
-	struct iovec io;
+	union control control = { .room = { 0 } };
+	size_t size = n * sizeof *fds;
+	struct iovec io = { (char *)(uintptr_t)record.p, record.len };
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.room,
 		.msg_controllen = CMSG_SPACE(size) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	ssize_t sent;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), fds, size);
+	do
+		sent = sendmsg(fd, &m, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent > 0;
+}
+
+bool
+errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message, int trace)
+{
+	int descriptors[DESCRIPTORS_MAX] = { message, trace };
+	struct buf record = { 0 };
+	bool said;
 
 	buf_addf(&record, "job %s ", id);
 	for (size_t i = 0; i < n; ) {
@@ -329,16 +383,9 @@ errand_job(int fd, const char *id, const size_t *recipients, size_t n, int messa
 			buf_addf(&record, "-%zu", recipients[i + run - 1]);
 		i += run;
 	}
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(c), descriptors, size);
-	io = (struct iovec){ record.p, record.len };
-	do
-		sent = sendmsg(fd, &m, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
+	said = say_with(fd, buf_str(&record), descriptors, trace >= 0 ? 2 : 1);
 	buf_free(&record);
-	return sent > 0;
+	return said;
 }
 
 bool
@@ -386,4 +433,127 @@ errand_put_down(struct buf *out, enum outcome o, const struct why *w)
 {
 	buf_adds(out, "down ");
 	put_answer(out, o, w);
+}
+
+/* ---- who starts them ------------------------------------------------------ */
+
+#define ASK_MAX 64              /* octets of one record between runner and service */
+
+/* The service's next word; false when it is gone. */
+static bool
+hear(int starter, char text[ASK_MAX], struct str *said)
+{
+	int fds[DESCRIPTORS_MAX];
+	unsigned n;
+	bool whole;
+	ssize_t got = receive(starter, text, ASK_MAX, 0, fds, &n, &whole);
+
+	while (n > 0)
+		close(fds[--n]);
+	*said = str_from(text, got > 0 ? (size_t)got : 0);
+	return got > 0;
+}
+
+/* Not waited for: who does not listen shall not stop the service. */
+static void
+tell(int starter, const char *word, long first, int second)
+{
+	char text[ASK_MAX];
+	int n = second >= 0 ? snprintf(text, sizeof text, "%s %ld %d", word, first, second) :
+	    snprintf(text, sizeof text, "%s %ld", word, first);
+
+	(void)!send(starter, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+pid_t
+errand_ask(int starter, int *fd)
+{
+	char text[ASK_MAX];
+	struct str said;
+	uint64_t v;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	if (!say_with(starter, STR("start"), &pair[1], 1)) {
+		errno = errno == ECONNRESET ? EPIPE : errno;
+		goto fail;
+	}
+	close(pair[1]);
+	pair[1] = -1;
+	/* The end of one that an earlier runner had is nothing to us. */
+	while (hear(starter, text, &said)) {
+		struct str word = str_word(&said);
+
+		if (str_is(word, "started") && codec_number(said, INT32_MAX, &v) && v > 0) {
+			*fd = pair[0];
+			return (pid_t)v;
+		}
+		if (str_is(word, "failed")) {
+			errno = codec_number(said, INT32_MAX, &v) && v > 0 ? (int)v : EPROTO;
+			goto fail;
+		}
+	}
+	errno = EPIPE;
+fail:
+	close_pair(pair);
+	return -1;
+}
+
+bool
+errand_await_end(int starter, pid_t pid, int *status)
+{
+	char text[ASK_MAX];
+	struct str said;
+	uint64_t who, how;
+
+	while (hear(starter, text, &said))
+		if (str_is(str_word(&said), "ended") && codec_number(str_word(&said), INT32_MAX, &who) &&
+		    codec_number(said, INT32_MAX, &how) && (pid_t)who == pid) {
+			*status = (int)how;
+			return true;
+		}
+	return false;
+}
+
+/* A socket such as errand_ask makes, and nothing else. */
+static bool
+is_end(int fd)
+{
+	int type = 0, domain = 0;
+	socklen_t len = sizeof type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET &&
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+pid_t
+errand_serve(int starter)
+{
+	char text[ASK_MAX];
+	int ends[DESCRIPTORS_MAX];
+	unsigned n;
+	bool whole;
+	ssize_t got = receive(starter, text, sizeof text, MSG_DONTWAIT, ends, &n, &whole);
+	pid_t pid = -1;
+
+	if (got <= 0)
+		return got < 0 && errno == EAGAIN ? 0 : -1;
+	/* A runner that somebody has taken over could ask for anything. */
+	errno = EPROTO;
+	if (whole && str_is(str_from(text, (size_t)got), "start") && n == 1 && is_end(ends[0]))
+		pid = start_with(ends[0], ERRAND_SERVICE);
+	if (pid > 0)
+		tell(starter, "started", (long)pid, -1);
+	else
+		tell(starter, "failed", errno, -1);
+	for (unsigned i = 0; i < n; i++)
+		close(ends[i]);
+	return pid > 0 ? pid : 0;
+}
+
+void
+errand_tell_end(int starter, pid_t pid, int status)
+{
+	tell(starter, "ended", (long)pid, status);
 }

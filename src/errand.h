@@ -33,9 +33,29 @@
 #define ERRAND_FD 3             /* the courier's end, after exec */
 #define ERRAND_MAX 65536        /* octets of one record */
 
-/* Starts subpost-courier; *fd is then our end.  check: it tells each step.
+/* What a courier is told of its work: that its configuration is the service's, that it
+ * shall tell each step, or both. */
+#define ERRAND_SERVICE "--service"
+#define ERRAND_CHECK "--check"
+#define ERRAND_CHECK_SERVICE "--check-service"
+
+/* Starts subpost-courier, with one of these or NULL; *fd is then our end.
  * Its process id, or -1 with errno. */
-pid_t errand_start(int *fd, bool check);
+pid_t errand_start(int *fd, const char *option);
+
+/* A runner behind its fence starts nobody: it asks the service, over a socketpair of
+ * type SOCK_SEQPACKET (starter): "start", with the courier's end; and hears "started
+ * PID" or "failed ERRNO", and later "ended PID STATUS" (of waitpid).
+ *
+ * The runner's end: the process id, or -1 with errno (EPIPE: the service is gone);
+ * *fd is our end of the errand. */
+pid_t errand_ask(int starter, int *fd);
+/* Waits until that courier has ended; false when the service is gone. */
+bool errand_await_end(int starter, pid_t pid, int *status);
+/* The service's: one request, where there is one; the courier's process id, 0 where
+ * nothing was asked or it could not be started, -1 when the runner is gone. */
+pid_t errand_serve(int starter);
+void errand_tell_end(int starter, pid_t pid, int status);
 
 enum errand_word {
 	ERRAND_NOTHING,         /* none there, and the other end is open */

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "clock.h"
 #include "codec.h"
 #include "log.h"
@@ -19,6 +20,22 @@ ledger_free(struct ledger *l)
 	agenda_free(&l->agenda);
 	spool_ids_free(&l->dropped);
 	*l = (struct ledger){ 0 };
+}
+
+uid_t
+ledger_uid(const struct ledger *l, uid_t said)
+{
+	return l->many ? said : geteuid();
+}
+
+struct waiting *
+ledger_entry(struct ledger *l, const struct letter *m)
+{
+	uid_t uid = m->envelope.uid;
+
+	/* A number that nobody has: ours to look after. */
+	return agenda_add(&l->agenda, m->envelope.id,
+	    ledger_uid(l, uid == AGENDA_UNKNOWN ? geteuid() : uid));
 }
 
 /* ---- the log ---------------------------------------------------------------- */
@@ -81,6 +98,16 @@ ledger_is_owed(const struct letter *m, bool more)
 	return fate_is_settled(&m->fate) || (!more && first_untold(&m->fate) < m->fate.n);
 }
 
+static bool
+has_left(const struct ledger *l, const char *report)
+{
+	unsigned i = 0;
+
+	while (i < LEDGER_REPORTS && strcmp(l->reports[i], report) != 0)
+		i++;
+	return i < LEDGER_REPORTS;
+}
+
 static enum outcome
 queue_report(struct ledger *l, struct envelope *e, struct str text, struct why *why)
 {
@@ -114,14 +141,14 @@ write_report(struct ledger *l, const struct letter *m, size_t first, struct why 
 	    (uint64_t)m->fate.renewed * ENVELOPE_RECIPIENTS_MAX, e.id);
 	/* Written by a runner that died before it could note that, and by now maybe
 	 * sent by us: then its file is gone, but we know it still (see close_letter). */
-	if (agenda_find(&l->agenda, e.id) != NULL)
+	if (agenda_find(&l->agenda, e.id) != NULL || has_left(l, e.id))
 		return DONE;
 	report.offset = localtime_r(&e.arrived, &local) != NULL ? local.tm_gmtoff : 0;
 	report_write(&report, &text);
 	o = queue_report(l, &e, buf_str(&text), why);
 	buf_free(&text);
 	if (o == DONE) {
-		agenda_add(&l->agenda, e.id);
+		agenda_add(&l->agenda, e.id, e.uid);
 		log_event(LOG_INFO, "reported", "id", m->envelope.id, "report", e.id, "to", to.address,
 		    NULL);
 	}
@@ -198,16 +225,10 @@ ledger_settle(struct ledger *l)
 /* A report stays known for a while when it has left, so that it is not written
  * again by whoever finds its cause still waiting to be told of. */
 static void
-stay_known(struct ledger *l, struct waiting *w)
+stay_known(struct ledger *l, const char *id)
 {
-	char *place = l->reports[l->reports_at];
-	struct waiting *oldest = place[0] != '\0' ? agenda_find(&l->agenda, place) : NULL;
-
-	if (oldest != NULL && oldest != w && oldest->place == 0 && !oldest->out)
-		agenda_remove(&l->agenda, oldest);
-	memcpy(place, w->id, sizeof w->id);
+	memcpy(l->reports[l->reports_at], id, ENVELOPE_ID_LEN + 1);
 	l->reports_at = (l->reports_at + 1) % LEDGER_REPORTS;
-	agenda_rest(&l->agenda, w);
 }
 
 /* Everyone has a final answer: the message leaves the queue. */
@@ -227,16 +248,15 @@ close_letter(struct ledger *l, struct letter *m, struct waiting *w, struct why *
 	if (o != DONE)
 		return o;
 	if (m->envelope.from[0] == '\0')
-		stay_known(l, w);
-	else
-		agenda_remove(&l->agenda, w);
+		stay_known(l, id);
+	agenda_remove(&l->agenda, w);
 	return DONE;
 }
 
 bool
 ledger_record(struct ledger *l, struct letter *m, bool worth_writing, bool more)
 {
-	struct waiting *w = agenda_add(&l->agenda, m->envelope.id);
+	struct waiting *w = ledger_entry(l, m);
 	struct why why;
 	enum outcome o = more ? DONE : tell_sender(l, m, &why);
 
@@ -252,10 +272,17 @@ ledger_record(struct ledger *l, struct letter *m, bool worth_writing, bool more)
 bool
 ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 {
-	const char *last = m->fate.last.text[0] != '\0' ? m->fate.last.text : doing;
-	struct buf age = { 0 };
+	struct buf age = { 0 }, shown = { 0 };
+	const char *last = doing;
 	struct why why;
 
+	/* Where many share an account, it may have been said of somebody else's mail. */
+	if (l->many) {
+		address_hide(str_of(doing), &shown);
+		last = buf_c(&shown);
+	}
+	if (m->fate.last.text[0] != '\0')
+		last = m->fate.last.text;
 	codec_age(&age, l->config->give_up_after);
 	never(&why, SCOPE_MESSAGE, "4.4.7", "given up after %s%s%s", buf_c(&age),
 	    last[0] != '\0' ? "; last: " : "", last);
@@ -263,6 +290,7 @@ ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 		fate_note(&m->fate, i, NEVER, &why);
 	log_event(LOG_WARNING, "gave-up", "id", m->envelope.id, "reason", why.text, NULL);
 	buf_free(&age);
+	buf_free(&shown);
 	return ledger_record(l, m, true, false);
 }
 
@@ -272,6 +300,6 @@ ledger_hold(struct ledger *l, struct letter *m, const char *reason)
 	m->fate.held = true;
 	snprintf(m->fate.hold_reason, sizeof m->fate.hold_reason, "%s", reason);
 	log_event(LOG_ERR, "held", "id", m->envelope.id, "reason", reason, NULL);
-	agenda_rest(&l->agenda, agenda_add(&l->agenda, m->envelope.id));
+	agenda_rest(&l->agenda, ledger_entry(l, m));
 	return ledger_record(l, m, true, false);
 }

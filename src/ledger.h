@@ -17,12 +17,18 @@ struct ledger {
 	struct spool *spool;            /* borrowed */
 	const struct config *config;    /* borrowed; its contents may be replaced */
 	struct agenda agenda;
+	bool many;                      /* mail of many uids: the service's; else all of it is ours */
 	struct ids dropped;             /* removed, not yet durable */
 	size_t dropped_room;
 	double settle_at;               /* monotonic seconds; 0: nothing to settle */
 	char reports[LEDGER_REPORTS][ENVELOPE_ID_LEN + 1];      /* the last that have left */
 	unsigned reports_at;
 };
+
+/* Whose a message counts as, of which it is said (or not, AGENDA_UNKNOWN) whose it is. */
+uid_t ledger_uid(const struct ledger *l, uid_t said);
+/* The entry of a message that was read. */
+struct waiting *ledger_entry(struct ledger *l, const struct letter *letter);
 
 void ledger_free(struct ledger *l);
 

@@ -13,18 +13,17 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "codec.h"
 #include "dispatch.h"
 #include "log.h"
+#include "post.h"
 #include "trace.h"
-#include "wake.h"
 
 #define SWEEP_EVERY 600         /* seconds: litter, and messages that have grown too old */
 #define MANY_WAKES 10           /* the kernel's default for a socket's queue: more may be lost */
 #define ARRIVALS_PAUSE 0.2      /* seconds for a burst of new messages to be over */
 #define ARRIVALS_MAX 1000       /* noted at a time */
-#define POST_PAUSE 20           /* ms between two looks at a lock that somebody holds, */
-#define POST_LOOKS 1500         /* and how often, until that takes longer than it should: */
-#define POST_LONG_PAUSE 1000    /* ms between two looks from then on */
+#define PEEKS 300               /* messages of which it is found out in one turn whose they are */
 #define POLL_PAUSE 1000         /* ms, should poll(2) fail: not at full speed then */
 
 struct runner {
@@ -33,9 +32,11 @@ struct runner {
 	struct ids arrived;     /* new, while nothing can be sent, and not yet logged; */
 	double log_at;          /* when they are; monotonic seconds */
 	time_t swept;
-	int lock, signals;
-	int next;               /* the lock of the one that waits for the lock */
-	struct wake wake;
+	int signals;
+	struct post post;
+	struct usage *usage;    /* see runner_terms */
+	bool counted;           /* of everything here it was known once whose it is */
+	bool orphan;            /* the service that we belong to is gone */
 };
 
 static void
@@ -48,7 +49,7 @@ pause_ms(long ms)
 
 /* ---- waking up ---------------------------------------------------------------------------- */
 
-/* Adds what is in the queue and not yet known. */
+/* Adds what is in the queue and not yet known, and forgets what is there no more. */
 static void
 scan(struct runner *r)
 {
@@ -60,21 +61,22 @@ scan(struct runner *r)
 		return;
 	}
 	for (size_t i = 0; i < ids.n; i++) {
-		struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, ids.v[i]);
+		struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, ids.v[i],
+		    ledger_uid(&r->dispatch.ledger, AGENDA_UNKNOWN));
 
 		/* Made under a clock that was ahead: due now, not in its future. */
 		if (w->place != 0 && w->due == envelope_id_time(w->id) && w->due > time(NULL))
 			agenda_wait(&r->dispatch.ledger.agenda, w, time(NULL));
 	}
+	agenda_keep_only(&r->dispatch.ledger.agenda, ids.v, ids.n);
 	spool_ids_free(&ids);
 }
 
 /* Somebody has changed what is to become of this message, or it is new. */
 static void
-look_again(struct runner *r, const char *id)
+look_again(struct runner *r, const char *id, uid_t uid)
 {
-	struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, id);
-
+	struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, id, ledger_uid(&r->dispatch.ledger, uid));
 	time_t came = envelope_id_time(id), now = time(NULL);
 
 	/* A clock that was ahead must not keep a message in its future. */
@@ -106,7 +108,8 @@ note_arrival(struct runner *r, const char *id)
 {
 	struct ids *a = &r->arrived;
 
-	if (dispatch_may_call(&r->dispatch, time(NULL)))
+	/* Where there is a rate, it may be hours until it is read. */
+	if (dispatch_may_call(&r->dispatch, time(NULL)) && r->dispatch.config->smarthost.rate.n == 0)
 		return;
 	a->v = mem_more(a->v, a->n, sizeof *a->v);
 	memcpy(a->v[a->n++], id, sizeof *a->v);
@@ -124,7 +127,8 @@ look_again_at_all(struct runner *r)
 	if (spool_list(r->dispatch.spool, SPOOL_QUEUE, &ids, &why) != DONE)
 		return;
 	for (size_t i = 0; i < ids.n; i++)
-		look_again(r, ids.v[i]);
+		look_again(r, ids.v[i], AGENDA_UNKNOWN);
+	agenda_keep_only(&r->dispatch.ledger.agenda, ids.v, ids.n);
 	spool_ids_free(&ids);
 }
 
@@ -159,22 +163,42 @@ hear_orphan(struct runner *r, const struct errand *e)
 	job_free(j);
 }
 
+/* "ID", or "ID UID".  A message that was known may have been removed by somebody. */
+static bool
+hear_of_message(struct runner *r, struct str rest)
+{
+	struct agenda *a = &r->dispatch.ledger.agenda;
+	struct str word = str_word(&rest);
+	char id[ENVELOPE_ID_LEN + 1] = "";
+	struct waiting *w;
+	uint64_t v = AGENDA_UNKNOWN;
+	uid_t uid;
+
+	if (!envelope_is_id(word) || (rest.len > 0 && !codec_number(rest, UINT32_MAX, &v)))
+		return false;
+	memcpy(id, word.p, ENVELOPE_ID_LEN);
+	w = agenda_find(a, id);
+	if (w != NULL && !w->out && !spool_peek_uid(r->dispatch.spool, id, &uid) && errno == ENOENT) {
+		agenda_remove(a, w);
+		return true;
+	}
+	look_again(r, id, (uid_t)v);
+	note_arrival(r, id);
+	return true;
+}
+
 static void
 hear_words(struct runner *r, struct str words)
 {
 	struct errand e = { 0 };
 	struct str rest = words, word = str_word(&rest);
 
-	if (str_is(word, "wake") && envelope_is_id(rest)) {
-		char id[ENVELOPE_ID_LEN + 1] = "";
-
-		memcpy(id, rest.p, ENVELOPE_ID_LEN);
-		look_again(r, id);
-		note_arrival(r, id);
+	if (str_is(word, "wake") && hear_of_message(r, rest)) {
+		/* It was. */
 	} else if (str_is(words, "wake")) {
 		scan(r);
 	} else if (str_is(words, "retry")) {
-		dispatch_lift_back_off(&r->dispatch);
+		account_lift_back_off(&r->dispatch.account);
 		dispatch_write(&r->dispatch);
 		look_again_at_all(r);
 	} else if (errand_parse(words, &e) == ERRAND_TO || e.word == ERRAND_END) {
@@ -189,7 +213,7 @@ hear_wakes(struct runner *r)
 	struct buf words = { 0 };
 	unsigned n = 0;
 
-	while (wake_receive(r->wake.fd, &words)) {
+	while (wake_receive(r->post.wake.fd, &words)) {
 		hear_words(r, buf_str(&words));
 		n++;
 	}
@@ -199,14 +223,65 @@ hear_wakes(struct runner *r)
 }
 
 /* Whoever found the socket before its name went is still heard: a word that lies
- * in it unread would be lost, and its sender believe that somebody has it. */
+ * in it unread would be lost, and its sender believe that somebody has it.  In one
+ * that stays it is the next runner's, if we are sent away. */
 static void
 close_socket(struct runner *r)
 {
-	wake_hide(r->dispatch.spool, &r->wake);
-	hear_wakes(r);
-	wake_close(&r->wake);
+	wake_hide(r->dispatch.spool, &r->post.wake);
+	if (!r->post.wake.inherited || !r->dispatch.leaving)
+		hear_wakes(r);
+	wake_close(&r->post.wake);
 }
+
+/* ---- whose it all is --------------------------------------------------------------------- */
+
+/* A few hundred at a time, so that what is on its way need not wait meanwhile. */
+static void
+find_out_whose(struct runner *r)
+{
+	struct agenda *a = &r->dispatch.ledger.agenda;
+	struct waiting *w;
+	uid_t uid;
+
+	for (unsigned i = 0; i < PEEKS && (w = agenda_first_of(a, AGENDA_UNKNOWN)) != NULL; i++) {
+		bool told = spool_peek_uid(r->dispatch.spool, w->id, &uid);
+
+		/* Damaged: nobody's that could be believed, so ours to look after. */
+		if (!told && errno == ENOENT)
+			agenda_remove(a, w);
+		else
+			agenda_add(a, w->id, told && uid != AGENDA_UNKNOWN ? uid : geteuid());
+	}
+}
+
+/* What each uid has waiting, where that has changed.  Until all are known what was
+ * written before us is nearer to the truth, unless we have found more by now. */
+static void
+tell_usage(struct runner *r)
+{
+	struct agenda *a = &r->dispatch.ledger.agenda;
+
+	if (r->usage == NULL)
+		return;
+	if (!r->counted && agenda_first_of(a, AGENDA_UNKNOWN) == NULL) {
+		r->counted = true;
+		usage_clear(r->usage);
+		for (size_t i = 0; i < a->nlanes; i++)
+			a->lanes[i].told = 0;
+	}
+	for (size_t i = 0; i < a->nlanes; i++) {
+		struct lane *l = &a->lanes[i];
+
+		if (l->known == l->told || l->uid == AGENDA_UNKNOWN ||
+		    (!r->counted && l->known <= usage_of(r->usage, l->uid)))
+			continue;
+		usage_set(r->usage, l->uid, (uint32_t)l->known);
+		l->told = l->known;
+	}
+}
+
+/* ---- signals, and the time ---------------------------------------------------------------- */
 
 /* A mended configuration is taken without a restart; a broken one is told, and
  * the old one kept. */
@@ -216,7 +291,8 @@ reread_config(struct runner *r)
 	struct config fresh = { 0 };
 	struct why why;
 
-	if (!config_is_stale(r->dispatch.config))
+	/* The service reads it, and sends us away when it is another. */
+	if (r->dispatch.starter >= 0 || !config_is_stale(r->dispatch.config))
 		return;
 	if (config_load(&fresh, false, &why) != DONE) {
 		ledger_log_trouble("config", NULL, &why);
@@ -226,8 +302,18 @@ reread_config(struct runner *r)
 	config_free(r->dispatch.config);
 	*r->dispatch.config = fresh;
 	log_event(LOG_NOTICE, "config", "read", r->dispatch.config->path, NULL);
-	dispatch_lift_back_off(&r->dispatch);
+	account_lift_back_off(&r->dispatch.account);
 	r->dispatch.courier.stale = true;
+}
+
+static void
+log_order(const struct signalfd_siginfo *info)
+{
+	char pid[24], uid[24];
+
+	snprintf(pid, sizeof pid, "%lu", (unsigned long)info->ssi_pid);
+	snprintf(uid, sizeof uid, "%lu", (unsigned long)info->ssi_uid);
+	log_event(LOG_NOTICE, "leaving", "by", pid, "uid", uid, NULL);
 }
 
 static void
@@ -235,9 +321,13 @@ hear_signals(struct runner *r)
 {
 	struct signalfd_siginfo info;
 
-	while (read(r->signals, &info, sizeof info) == sizeof info)
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-			r->dispatch.leaving = true;
+	while (read(r->signals, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+			continue;
+		if (!r->dispatch.leaving)
+			log_order(&info);
+		r->dispatch.leaving = true;
+	}
 	/* SIGHUP only wakes us: the configuration is looked at on each wake.  Told to
 	 * leave, we hear no more wakes while a transaction ends: who calls meanwhile
 	 * finds nobody, and starts the next runner, which waits for our lock. */
@@ -283,6 +373,16 @@ sweep(struct runner *r, time_t now)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
+/* Nobody starts couriers any more, or hears the wake-ups of others for us. */
+static void
+leave_orphaned(struct runner *r)
+{
+	if (!r->dispatch.leaving)
+		log_event(LOG_NOTICE, "leaving", "reason", "the service has ended", NULL);
+	r->orphan = true;
+	r->dispatch.leaving = true;
+}
+
 static int64_t
 ms_until(double moment)
 {
@@ -296,20 +396,13 @@ static int
 next_wait(const struct runner *r, time_t now)
 {
 	const struct dispatch *d = &r->dispatch;
-	const struct waiting *w = agenda_first(&d->ledger.agenda);
-	int64_t until = r->swept + SWEEP_EVERY - now, ms;
+	int64_t until = r->swept + SWEEP_EVERY - now, ms = until > 0 ? until * 1000 : 0;
+	int64_t begin = dispatch_ms(d, now);
 
-	if (w != NULL && d->courier.pid == 0 && !d->leaving && d->nkept == 0) {
-		time_t due = w->due, not_before = dispatch_not_before(d, now);
-
-		if (not_before > due)
-			due = not_before;
-		if (due - now < until)
-			until = due - now;
-	} else if (w != NULL && d->courier.ready && w->due - now < until && w->due > now) {
-		until = w->due - now;
-	}
-	ms = until > 0 ? until * 1000 : 0;
+	if (agenda_first_of(&d->ledger.agenda, AGENDA_UNKNOWN) != NULL)
+		return 0;
+	if (begin >= 0 && begin < ms)
+		ms = begin;
 	if (d->ledger.settle_at != 0 && ms_until(d->ledger.settle_at) < ms)
 		ms = ms_until(d->ledger.settle_at);
 	if (d->nkept > 0 && ms_until(d->write_at) < ms)
@@ -333,19 +426,23 @@ turn(struct runner *r)
 {
 	struct dispatch *d = &r->dispatch;
 	struct pollfd p[] = {
-		{ .fd = r->wake.fd, .events = POLLIN },
+		{ .fd = r->dispatch.leaving ? -1 : r->post.wake.fd, .events = POLLIN },
 		{ .fd = r->signals, .events = POLLIN },
 		{ .fd = d->courier.pid != 0 ? d->courier.fd : -1, .events = POLLIN },
+		/* For its end alone: what it says is heard when it was asked. */
+		{ .fd = r->orphan ? -1 : d->starter, .events = 0 },
 	};
 	time_t now;
 
-	if (poll(p, 3, next_wait(r, time(NULL))) < 0 && errno != EINTR) {
+	if (poll(p, 4, next_wait(r, time(NULL))) < 0 && errno != EINTR) {
 		log_event(LOG_ERR, "poll", "reason", strerror(errno), NULL);
 		pause_ms(POLL_PAUSE);
 	}
 	now = time(NULL);
 	if (p[1].revents != 0)
 		hear_signals(r);
+	if (p[3].revents != 0)
+		leave_orphaned(r);
 	/* Before anything is tried again: an orphan's word may be among them. */
 	if (p[0].revents != 0)
 		hear_wakes(r);
@@ -360,7 +457,9 @@ turn(struct runner *r)
 	if (r->arrived.n > 0 && clock_now() >= r->log_at)
 		log_arrivals(r);
 	sweep(r, now);
+	find_out_whose(r);
 	dispatch_go_on(d);
+	tell_usage(r);
 }
 
 static void
@@ -377,85 +476,32 @@ work(struct runner *r)
 
 /* ---- the post ----------------------------------------------------------------------------- */
 
+/* Pauses, but not for whoever sends us away: the service, or that it is gone. */
 static bool
-is_queue_empty(const struct spool *s)
+is_sent_away(struct runner *r, int ms)
 {
-	struct ids ids;
-	struct why why;
-	bool empty = spool_list(s, SPOOL_QUEUE, &ids, &why) == DONE && ids.n == 0;
+	struct pollfd p[] = {
+		{ .fd = r->signals, .events = POLLIN },
+		{ .fd = r->dispatch.starter, .events = 0 },
+	};
 
-	spool_ids_free(&ids);
-	return empty;
+	if (poll(p, 2, ms) < 0 && errno != EINTR)
+		pause_ms(ms);
+	if (p[0].revents != 0)
+		hear_signals(r);
+	if (p[1].revents != 0)
+		leave_orphaned(r);
+	return r->dispatch.leaving;
 }
 
-/* One runner waits for the lock, and scans when it has it: whoever comes meanwhile
- * with a message may leave that to him.  Not one with words of its own, nor one
- * whose service manager would only start it again. */
-static enum outcome
-queue_up(struct runner *r, bool retry, bool *other, struct why *why)
-{
-	if (retry || r->wake.inherited || r->next >= 0)
-		return DONE;
-	r->next = spool_lock_next(r->dispatch.spool);
-	if (r->next < 0 && errno != EWOULDBLOCK)
-		return later(why, SCOPE_NONE, "", "cannot lock %s/next: %s", r->dispatch.spool->path,
-		    strerror(errno));
-	*other = r->next < 0;
-	return DONE;
-}
-
-/* Takes the lock, or finds that somebody else has it and tells him.  With a
- * service manager's socket the other one must go: its own has no name any more.
- * One that is leaving has no socket any more, but may have a transaction to end
- * that takes as long as it takes: as long as mail waits, we do. */
 static enum outcome
 take_post(struct runner *r, bool retry, bool *other, struct why *why)
 {
-	struct str words = retry ? STR("retry") : STR("wake");
-	const struct spool *spool = r->dispatch.spool;
-	pid_t asked = 0, holder;
 	enum outcome o;
 
-	for (unsigned looks = 0; ; looks++) {
-		r->lock = spool_lock_runner(spool);
-		if (r->lock >= 0)
-			return DONE;
-		if (errno != EWOULDBLOCK)
-			return later(why, SCOPE_NONE, "", "cannot lock %s/lock: %s", spool->path,
-			    strerror(errno));
-		if (!r->wake.inherited && wake_send(spool, words) != WAKE_NOBODY)
-			*other = true;
-		else if ((o = queue_up(r, retry, other, why)) != DONE)
-			return o;
-		if (*other || (looks > POST_LOOKS && is_queue_empty(spool))) {
-			*other = true;
-			return DONE;
-		}
-		holder = r->wake.inherited ? spool_runner_pid(spool) : 0;
-		if (holder > 0 && holder != asked) {
-			asked = holder;
-			kill(holder, SIGTERM);
-		}
-		if (looks == POST_LOOKS) {
-			log_to(spool_open_log(spool));
-			log_event(LOG_WARNING, "waiting", "reason", "somebody holds the queue's lock and does "
-			    "not answer; find him with: fuser", "lock", spool->path, NULL);
-		}
-		pause_ms(looks < POST_LOOKS ? POST_PAUSE : POST_LONG_PAUSE);
-	}
-}
-
-/* From here on words find us, so that nobody need wait behind us. */
-static enum outcome
-open_socket(struct runner *r, struct why *why)
-{
-	if (wake_bind(r->dispatch.spool, &r->wake) < 0)
-		return later(why, SCOPE_NONE, "", "cannot make the socket %s/runner: %s",
-		    r->dispatch.spool->path, strerror(errno));
-	if (r->next >= 0)
-		close(r->next);
-	r->next = -1;
-	return DONE;
+	while ((o = post_take(&r->post, retry, other, why)) == DONE && r->post.lock < 0 && !*other)
+		*other = is_sent_away(r, post_pause(&r->post));
+	return o;
 }
 
 static int
@@ -472,34 +518,62 @@ catch_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Everything that is not below the queue's directory is opened before the fence. */
+static enum outcome
+begin(struct runner *r, const struct runner_terms *terms, struct why *why)
+{
+	const struct dispatch *d = &r->dispatch;
+
+	log_to(spool_open_log(d->spool));
+	tzset();
+	if (terms->fence != NULL && fence_shut(terms->fence) < 0)
+		return later(why, SCOPE_NONE, "", "the runner cannot shut itself in, and so does nothing: %s",
+		    strerror(errno));
+	account_load(&r->dispatch.account);
+	if (terms->retry)
+		account_lift_back_off(&r->dispatch.account);
+	return DONE;
+}
+
+/* Sent away while mail waits, perhaps by somebody who is not the service: the word
+ * lies in the service's socket until it has started the next one. */
+static void
+call_successor(const struct runner *r, const struct runner_terms *terms)
+{
+	if (terms->wake >= 0 && r->dispatch.leaving && !r->orphan && r->dispatch.ledger.agenda.n > 0)
+		wake_send(r->dispatch.spool, STR("wake"));
+}
+
 enum outcome
-runner_run(struct spool *spool, struct config *config, bool retry, struct why *why)
+runner_run(struct spool *spool, struct config *config, const struct runner_terms *terms,
+    struct why *why)
 {
 	struct runner r = { .dispatch = { .spool = spool, .config = config,
-		.ledger = { .spool = spool, .config = config }, .courier = { .fd = -1 } },
-		.orphaned = JOB_INIT, .lock = -1, .signals = -1, .next = -1 };
+		.account = { .spool = spool, .config = config },
+		.ledger = { .spool = spool, .config = config, .many = terms->usage != NULL },
+		.starter = terms->starter, .courier = { .fd = -1 } },
+		.orphaned = JOB_INIT, .signals = -1, .post = POST_INIT, .usage = terms->usage };
 	struct agenda *agenda = &r.dispatch.ledger.agenda;
 	bool other = false;
 	enum outcome o;
 
-	wake_inherit(&r.wake);
-	o = take_post(&r, retry, &other, why);
-	if (o != DONE || other)
-		goto out;
-	log_to(spool_open_log(spool));
+	r.post.spool = spool;
+	if (terms->wake >= 0)
+		r.post.wake = (struct wake){ .fd = terms->wake, .inherited = true };
+	else
+		wake_inherit(&r.post.wake);
 	r.signals = catch_signals();
 	if (r.signals < 0) {
 		o = later(why, SCOPE_NONE, "", "cannot be told to leave: signalfd: %s", strerror(errno));
 		goto out;
 	}
-	tzset();
-	health_load(spool, config->smarthost.name, &r.dispatch.health);
-	if (retry)
-		dispatch_lift_back_off(&r.dispatch);
+	o = take_post(&r, terms->retry, &other, why);
+	if (o != DONE || other || (o = begin(&r, terms, why)) != DONE)
+		goto out;
 	do {
 		/* Bind, then scan; unbind, then scan: what was linked before a wake-up
 		 * that met no socket is seen by one of the two. */
-		if ((o = open_socket(&r, why)) != DONE)
+		if ((o = post_open(&r.post, why)) != DONE)
 			break;
 		scan(&r);
 		work(&r);
@@ -508,11 +582,11 @@ runner_run(struct spool *spool, struct config *config, bool retry, struct why *w
 			break;
 		scan(&r);
 	} while (agenda->n > 0);
+	find_out_whose(&r);
+	tell_usage(&r);
+	call_successor(&r, terms);
 out:
-	if (r.lock >= 0)
-		close(r.lock);
-	if (r.next >= 0)
-		close(r.next);
+	post_leave(&r.post);
 	if (r.signals >= 0)
 		close(r.signals);
 	job_free(&r.orphaned);

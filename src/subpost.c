@@ -292,7 +292,7 @@ try_account(const struct config *c, struct why *why)
 	/* As for the runner's couriers: a password command that works only with
 	 * what a terminal has set would fail later, when nobody looks. */
 	wake_clean_environment();
-	pid = errand_start(&fd, true);
+	pid = errand_start(&fd, "--check");
 	if (pid < 0)
 		return refuse(why, EX_OSERR, "cannot start subpost-courier: %s", strerror(errno));
 	later(why, SCOPE_SERVER, "", "the courier for %s ended without a word; see the system's log",

@@ -27,12 +27,12 @@ main(int argc, char **argv)
 	struct config config = { 0 };
 	struct spool spool = SPOOL_INIT;
 	struct why why = { 0 };
-	bool retry = false;
+	struct runner_terms terms = RUNNER_ALONE;
 	enum outcome o;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--retry") == 0)
-			retry = true;
+			terms.retry = true;
 		else if (strcmp(argv[i], "--help") == 0)
 			return usage(stdout, EX_OK);
 		else
@@ -45,7 +45,7 @@ main(int argc, char **argv)
 	wake_clean_environment();
 	if ((o = config_load(&config, false, &why)) == DONE &&
 	    (o = spool_open(&spool, config.directory, config.path, &why)) == DONE)
-		o = runner_run(&spool, &config, retry, &why);
+		o = runner_run(&spool, &config, &terms, &why);
 	if (o != DONE) {
 		log_event(LOG_ERR, "ended", "reason", why.text, NULL);
 		fprintf(stderr, "subpostd: %s\n", why.text);

@@ -51,7 +51,7 @@ a_new_entry_is_due_when_its_id_was_made(void **state)
 
 	(void)state;
 	make_id(1795576000, 5, id);
-	e = agenda_add(&a, id);
+	e = agenda_add(&a, id, 1000);
 	assert_string_equal(e->id, id);
 	assert_true(e->due == 1795576000 && !e->out && e->place > 0);
 	assert_ptr_equal(agenda_first(&a), e);
@@ -67,12 +67,12 @@ an_entry_that_is_known_is_not_added_twice(void **state)
 
 	(void)state;
 	make_id(7, 5, id);
-	e = agenda_add(&a, id);
+	e = agenda_add(&a, id, 1000);
 	agenda_wait(&a, e, 99);
-	assert_ptr_equal(agenda_add(&a, id), e);
+	assert_ptr_equal(agenda_add(&a, id, 1000), e);
 	assert_true(e->due == 99 && a.n == 1);
 	agenda_rest(&a, e);
-	assert_ptr_equal(agenda_add(&a, id), e);
+	assert_ptr_equal(agenda_add(&a, id, 1000), e);
 	assert_int_equal(e->place, 0);
 	agenda_free(&a);
 }
@@ -89,7 +89,7 @@ they_come_by_the_moment_they_are_due_then_by_age(void **state)
 	for (unsigned i = 0; i < 6; i++)
 		make_id(1000 + i, 0, ids[i]);
 	for (unsigned i = 6; i-- > 0; )
-		agenda_wait(&a, agenda_add(&a, ids[i]), due[i]);
+		agenda_wait(&a, agenda_add(&a, ids[i], 1000), due[i]);
 	for (unsigned i = 0; i < 6; i++) {
 		struct waiting *e = agenda_first(&a);
 
@@ -109,7 +109,7 @@ whoever_rests_is_still_known_and_can_wait_again(void **state)
 
 	(void)state;
 	make_id(7, 5, id);
-	e = agenda_add(&a, id);
+	e = agenda_add(&a, id, 1000);
 	agenda_rest(&a, e);
 	agenda_rest(&a, e);
 	assert_null(agenda_first(&a));
@@ -129,7 +129,7 @@ waiting_until_another_moment_moves_an_entry(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
 		make_id(100 + i, 0, ids[i]);
-		e[i] = agenda_add(&a, ids[i]);
+		e[i] = agenda_add(&a, ids[i], 1000);
 	}
 	agenda_wait(&a, e[0], 200);
 	assert_ptr_equal(agenda_first(&a), e[1]);
@@ -148,7 +148,7 @@ whoever_is_removed_is_no_longer_known(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
 		make_id(100 + i, 0, ids[i]);
-		agenda_add(&a, ids[i]);
+		agenda_add(&a, ids[i], 1000);
 	}
 	agenda_remove(&a, agenda_find(&a, ids[0]));
 	assert_null(agenda_find(&a, ids[0]));
@@ -170,7 +170,7 @@ all_that_wait_can_be_gone_through(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
 		make_id(i, i, id);
-		agenda_add(&a, id)->round = i;
+		agenda_add(&a, id, 1000)->round = i;
 	}
 	make_id(50, 50, id);
 	agenda_rest(&a, agenda_find(&a, id));
@@ -178,6 +178,208 @@ all_that_wait_can_be_gone_through(void **state)
 	for (size_t i = 0; i < a.n; i++)
 		sum += agenda_at(&a, i)->round;
 	assert_int_equal(sum, 4950 - 50);
+	agenda_free(&a);
+}
+
+/* ---- whose they are, and whose turn it is ---- */
+
+enum { ALL_DUE = 2000 };
+
+/* n messages of a uid, the first of them made in that second. */
+static void
+add_many(struct agenda *a, uid_t uid, unsigned n, unsigned second)
+{
+	char id[ENVELOPE_ID_LEN + 1];
+
+	for (unsigned i = 0; i < n; i++) {
+		make_id(second + i, uid, id);
+		agenda_add(a, id, uid);
+	}
+}
+
+/* Whose turns the next n are, a letter each: r root, ? nobody knows, a to z others. */
+static const char *
+turns(struct agenda *a, unsigned n)
+{
+	static char said[64];
+	unsigned i = 0;
+	struct waiting *e;
+
+	for (; i < n && (e = agenda_next(a, ALL_DUE)) != NULL; i++) {
+		uid_t uid = agenda_uid(a, e);
+
+		said[i] = uid == 0 ? 'r' : uid == AGENDA_UNKNOWN ? '?' : (char)('a' + uid - 1);
+		agenda_drawn(a, e);
+		agenda_remove(a, e);
+	}
+	said[i] = '\0';
+	return said;
+}
+
+static void
+uids_are_drawn_in_turn_and_root_every_other_time(void **state)
+{
+	static const struct {
+		struct {
+			uid_t uid;
+			unsigned n, second;
+		} have[4];
+		const char *turns;
+	} rows[] = {
+		{ { { 1, 3, 100 } }, "aaa" },
+		{ { { 0, 3, 100 } }, "rrr" },
+		{ { { 1, 5, 100 }, { 2, 2, 900 } }, "ababaaa" },
+		{ { { 1, 3, 900 }, { 2, 2, 100 }, { 3, 1, 500 } }, "abcaba" },
+		{ { { 1, 4, 100 }, { 0, 1, 900 } }, "raaaa" },
+		{ { { 1, 2, 100 }, { 0, 3, 900 }, { 2, 2, 900 } }, "rarbrab" },
+		{ { { AGENDA_UNKNOWN, 2, 1 }, { 1, 2, 900 } }, "aa??" },
+		{ { { AGENDA_UNKNOWN, 1, 1 }, { 0, 2, 900 } }, "rr?" },
+		{ { { AGENDA_UNKNOWN, 2, 1 } }, "??" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct agenda a = { 0 };
+		unsigned n = 0;
+
+		for (unsigned j = 0; j < 4; j++) {
+			add_many(&a, rows[i].have[j].uid, rows[i].have[j].n, rows[i].have[j].second);
+			n += rows[i].have[j].n;
+		}
+		/* So that the first lane is the first to have its turn. */
+		a.drawn = a.nlanes - 1;
+		assert_string_equal(turns(&a, n + 1), rows[i].turns);
+		agenda_free(&a);
+	}
+}
+
+static void
+a_turn_lasts_until_it_was_drawn(void **state)
+{
+	struct agenda a = { 0 };
+	struct waiting *e;
+
+	(void)state;
+	add_many(&a, 1, 2, 100);
+	add_many(&a, 2, 2, 100);
+	e = agenda_next(&a, ALL_DUE);
+	assert_ptr_equal(agenda_next(&a, ALL_DUE), e);
+	agenda_drawn(&a, e);
+	assert_true(agenda_uid(&a, agenda_next(&a, ALL_DUE)) != agenda_uid(&a, e));
+	agenda_free(&a);
+}
+
+static void
+who_has_nothing_due_has_no_turn(void **state)
+{
+	struct agenda a = { 0 };
+
+	(void)state;
+	add_many(&a, 1, 2, 100);
+	add_many(&a, 0, 1, ALL_DUE + 1);
+	add_many(&a, AGENDA_UNKNOWN, 1, ALL_DUE + 1);
+	assert_string_equal(turns(&a, 9), "aa");
+	assert_int_equal(a.n, 2);
+	agenda_free(&a);
+}
+
+static void
+the_one_of_a_uid_comes_within_two_turns_of_many(void **state)
+{
+	static const uid_t others[] = { 0, 7 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		struct agenda a = { 0 };
+
+		add_many(&a, 1, 1500, 100);
+		turns(&a, 10);
+		add_many(&a, others[i], 1, 1900);
+		assert_non_null(strchr(turns(&a, 2), others[i] == 0 ? 'r' : 'a' + 6));
+		agenda_free(&a);
+	}
+}
+
+static void
+who_turns_out_to_be_anothers_changes_lanes_as_it_waits(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	struct waiting *e;
+
+	(void)state;
+	make_id(7, 5, id);
+	e = agenda_add(&a, id, AGENDA_UNKNOWN);
+	agenda_wait(&a, e, 99);
+	assert_ptr_equal(agenda_first_of(&a, AGENDA_UNKNOWN), e);
+	assert_ptr_equal(agenda_add(&a, id, 4), e);
+	assert_true(agenda_uid(&a, e) == 4 && e->due == 99 && a.n == 1);
+	assert_null(agenda_first_of(&a, AGENDA_UNKNOWN));
+	assert_ptr_equal(agenda_first_of(&a, 4), e);
+	/* To know less changes nothing. */
+	agenda_add(&a, id, AGENDA_UNKNOWN);
+	assert_int_equal(agenda_uid(&a, e), 4);
+	agenda_rest(&a, e);
+	agenda_add(&a, id, 5);
+	assert_true(agenda_uid(&a, e) == 5 && e->place == 0 && a.n == 0);
+	assert_null(agenda_first_of(&a, 4));
+	assert_null(agenda_first_of(&a, 77));
+	agenda_free(&a);
+}
+
+static size_t
+known(const struct agenda *a, uid_t uid)
+{
+	for (size_t i = 0; i < a->nlanes; i++)
+		if (a->lanes[i].uid == uid)
+			return a->lanes[i].known;
+	return 0;
+}
+
+static void
+a_lane_knows_how_many_it_has_those_that_rest_too(void **state)
+{
+	struct agenda a = { 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+
+	(void)state;
+	add_many(&a, 1, 3, 100);
+	add_many(&a, AGENDA_UNKNOWN, 1, 500);
+	make_id(100, 1, id);
+	agenda_rest(&a, agenda_find(&a, id));
+	assert_int_equal(known(&a, 1), 3);
+	make_id(500, AGENDA_UNKNOWN, id);
+	agenda_add(&a, id, 1);
+	assert_true(known(&a, 1) == 4 && known(&a, AGENDA_UNKNOWN) == 0);
+	agenda_remove(&a, agenda_find(&a, id));
+	assert_int_equal(known(&a, 1), 3);
+	agenda_free(&a);
+}
+
+static void
+what_is_gone_is_forgotten_but_not_what_a_courier_has(void **state)
+{
+	struct agenda a = { 0 };
+	char ids[3][ENVELOPE_ID_LEN + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		make_id(100 + i, 0, ids[i]);
+		agenda_add(&a, ids[i], i);
+	}
+	agenda_keep_only(&a, ids, 3);
+	assert_int_equal(a.n, 3);
+	agenda_rest(&a, agenda_find(&a, ids[0]));
+	agenda_rest(&a, agenda_find(&a, ids[1]));
+	agenda_find(&a, ids[0])->out = true;
+	agenda_keep_only(&a, ids + 2, 1);
+	assert_non_null(agenda_find(&a, ids[0]));
+	assert_null(agenda_find(&a, ids[1]));
+	assert_non_null(agenda_find(&a, ids[2]));
+	assert_true(known(&a, 0) == 1 && known(&a, 1) == 0 && known(&a, 2) == 1);
+	agenda_find(&a, ids[0])->out = false;
+	agenda_keep_only(&a, NULL, 0);
+	assert_true(a.n == 0 && a.by_id == NULL);
 	agenda_free(&a);
 }
 
@@ -215,7 +417,7 @@ operate(struct agenda *a, struct modelled *m)
 	switch (chance() % 4) {
 	case 0:
 		if (e == NULL) {
-			agenda_add(a, m->id);
+			agenda_add(a, m->id, (uid_t)(chance() % 5));
 			m->known = m->waits = true;
 			m->due = envelope_id_time(m->id);
 		}
@@ -229,6 +431,7 @@ operate(struct agenda *a, struct modelled *m)
 		break;
 	case 2:
 		if (e != NULL) {
+			agenda_add(a, m->id, (uid_t)(chance() % 5));
 			agenda_rest(a, e);
 			m->waits = false;
 		}
@@ -277,7 +480,7 @@ a_hundred_thousand_entries_come_out_in_order(void **state)
 	assert_true(sizeof(struct waiting) <= 100);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		make_id(i, chance(), id);
-		agenda_wait(&a, agenda_add(&a, id), (time_t)(chance() % 1000000));
+		agenda_wait(&a, agenda_add(&a, id, i % 7), (time_t)(chance() % 1000000));
 	}
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		struct waiting *e = agenda_first(&a);
@@ -302,6 +505,13 @@ main(void)
 		cmocka_unit_test(waiting_until_another_moment_moves_an_entry),
 		cmocka_unit_test(whoever_is_removed_is_no_longer_known),
 		cmocka_unit_test(all_that_wait_can_be_gone_through),
+		cmocka_unit_test(uids_are_drawn_in_turn_and_root_every_other_time),
+		cmocka_unit_test(a_turn_lasts_until_it_was_drawn),
+		cmocka_unit_test(who_has_nothing_due_has_no_turn),
+		cmocka_unit_test(the_one_of_a_uid_comes_within_two_turns_of_many),
+		cmocka_unit_test(who_turns_out_to_be_anothers_changes_lanes_as_it_waits),
+		cmocka_unit_test(a_lane_knows_how_many_it_has_those_that_rest_too),
+		cmocka_unit_test(what_is_gone_is_forgotten_but_not_what_a_courier_has),
 		cmocka_unit_test(after_a_hundred_thousand_operations_it_agrees_with_a_plain_list),
 		cmocka_unit_test(a_hundred_thousand_entries_come_out_in_order),
 	};

@@ -6,13 +6,17 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "errand.h"
@@ -458,11 +462,213 @@ descriptors_that_nobody_asked_for_are_closed(void **state)
 	}
 }
 
+/* ---- who starts them: ours is the runner's end, theirs the service's ---- */
+
+/* In a process of its own: serves that many requests, and tells how each ended. */
+static pid_t
+be_service(struct world *w, unsigned requests)
+{
+	pid_t pid = fork(), courier;
+	struct pollfd p = { .fd = w->theirs, .events = POLLIN };
+	int status;
+
+	if (pid != 0)
+		return pid;
+	close(w->ours);
+	alarm(10);
+	while (requests > 0) {
+		poll(&p, 1, -1);
+		courier = errand_serve(w->theirs);
+		if (courier < 0)
+			_exit(1);
+		if (courier > 0 && waitpid(courier, &status, 0) == courier)
+			errand_tell_end(w->theirs, courier, status);
+		requests--;
+	}
+	_exit(0);
+}
+
+static void
+a_courier_that_was_asked_for_is_started_and_its_end_is_told(void **state)
+{
+	struct world *w = *state;
+	unsigned before = count_descriptors();
+	struct errand e = { 0 };
+	int fd = -1, status = 0;
+	pid_t service = be_service(w, 2);
+
+	alarm(10);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = errand_ask(w->ours, &fd);
+
+		assert_true(pid > 0 && pid != service);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		assert_int_equal(errand_read(fd, true, &e), ERRAND_READY);
+		assert_int_equal(errand_read(fd, true, &e), ERRAND_CLOSED);
+		close(fd);
+		if (i == 0)
+			continue;       /* not listened to: the next answer stands behind it */
+		assert_true(errand_await_end(w->ours, pid, &status));
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	}
+	assert_int_equal(waitpid(service, &status, 0), service);
+	assert_int_equal(status, 0);
+	alarm(0);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void
+where_it_cannot_be_started_the_reason_is_told(void **state)
+{
+	struct world *w = *state;
+	unsigned before = count_descriptors();
+	int fd = -1, status;
+	pid_t service;
+
+	assert_int_equal(rename("subpost-courier", "away"), 0);
+	service = be_service(w, 1);
+	alarm(10);
+	assert_int_equal(errand_ask(w->ours, &fd), -1);
+	assert_int_equal(errno, ENOENT);
+	alarm(0);
+	assert_int_equal(fd, -1);
+	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(waitpid(service, &status, 0), service);
+	assert_int_equal(rename("away", "subpost-courier"), 0);
+}
+
+static void
+with_a_service_that_is_gone_nobody_waits(void **state)
+{
+	struct world *w = *state;
+	int fd = -1, status, theirs = w->theirs;
+
+	alarm(10);
+	w->theirs = dup(w->message);
+	close(theirs);
+	assert_int_equal(errand_ask(w->ours, &fd), -1);
+	assert_int_equal(errno, EPIPE);
+	assert_false(errand_await_end(w->ours, 1234, &status));
+	alarm(0);
+}
+
+static void
+what_the_service_never_says_is_passed_over(void **state)
+{
+	static const char *const words[] = { "ended 7 0", "ended", "ended x 0", "ended 1234",
+		"ended 1234 x", "ended -1 0", "started", "", "job", "ended 1234 9" };
+	struct world *w = *state;
+	int status = 0;
+
+	alarm(10);
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (words[i][0] != '\0')
+			errand_say(w->theirs, str_of(words[i]));
+	assert_true(errand_await_end(w->ours, 1234, &status));
+	assert_int_equal(status, 9);
+	alarm(0);
+}
+
+static void
+a_service_hears_nothing_and_the_end_without_waiting(void **state)
+{
+	struct world *w = *state;
+
+	alarm(10);
+	assert_int_equal(errand_serve(w->theirs), 0);
+	close(w->ours);
+	w->ours = -1;
+	assert_int_equal(errand_serve(w->theirs), -1);
+	errand_tell_end(w->theirs, 1, 0);
+	alarm(0);
+}
+
+static void
+a_service_does_not_wait_for_a_runner_that_does_not_listen(void **state)
+{
+	struct world *w = *state;
+
+	alarm(10);
+	for (int i = 0; i < 100000; i++)
+		errand_tell_end(w->theirs, i, 0);
+	alarm(0);
+}
+
+/* Whoever has taken a runner over gets nothing started for it, and fills nothing up. */
+static void
+a_request_that_no_runner_makes_starts_nobody(void **state)
+{
+	struct world *w = *state;
+	int stream[2], datagram[2], good[2];
+	unsigned before;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, datagram), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, good), 0);
+	const struct {
+		const char *words;
+		int fd;
+		unsigned copies;
+	} rows[] = {
+		{ "start", -1, 0 }, { "start", w->message, 1 }, { "start", stream[0], 1 },
+		{ "start", datagram[0], 1 }, { "start", good[0], 2 }, { "start", good[0], 3 },
+		{ "start", good[0], 64 }, { "starts", good[0], 1 }, { "start /bin/sh", good[0], 1 },
+		{ "ended 1 0", good[0], 1 }, { "x", -1, 0 },
+		{ "start                                                            ", good[0], 1 },
+	};
+	before = count_descriptors();
+	alarm(10);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char said[64] = "";
+
+		if (rows[i].copies > 0)
+			send_with(w->ours, rows[i].words, rows[i].fd, rows[i].copies);
+		else
+			errand_say(w->ours, str_of(rows[i].words));
+		assert_int_equal(errand_serve(w->theirs), 0);
+		assert_true(recv(w->ours, said, sizeof said - 1, MSG_DONTWAIT) > 0);
+		assert_true(strncmp(said, "failed ", 7) == 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	alarm(0);
+	for (int i = 0; i < 2; i++) {
+		close(stream[i]);
+		close(datagram[i]);
+		close(good[i]);
+	}
+}
+
+/* A courier is looked for beside the program that starts it: so this one goes to a
+ * folder of its own, with a courier that is easily understood. */
+static void
+move_out(char *name)
+{
+	static const char script[] = "#!/bin/sh\nprintf ready >&3\nexit 3\n";
+	char path[] = "/tmp/subpost-errand-XXXXXX", program[] = "errand";
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to, courier;
+	struct stat st;
+
+	if (from < 0 || fstat(from, &st) < 0 || mkdtemp(path) == NULL || chdir(path) < 0)
+		abort();
+	to = open(program, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	for (off_t at = 0; at < st.st_size; )
+		if (sendfile(to, from, &at, (size_t)(st.st_size - at)) <= 0)
+			abort();
+	courier = open("subpost-courier", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	if (write(courier, script, sizeof script - 1) < 0 || close(courier) < 0 || close(to) < 0)
+		abort();
+	execl(program, name, path, (char *)NULL);
+	abort();
+}
+
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	int failed;
+
 	const struct CMUnitTest tests[] = {
 		PROMISE(a_job_brings_its_recipients_and_its_open_message),
 		PROMISE(where_somebody_looks_on_a_job_brings_a_second_descriptor),
@@ -482,7 +688,20 @@ main(void)
 		PROMISE(saying_something_to_nobody_is_false_and_no_signal),
 		PROMISE(a_descriptor_that_nobody_took_is_closed),
 		PROMISE(descriptors_that_nobody_asked_for_are_closed),
+		PROMISE(a_courier_that_was_asked_for_is_started_and_its_end_is_told),
+		PROMISE(where_it_cannot_be_started_the_reason_is_told),
+		PROMISE(with_a_service_that_is_gone_nobody_waits),
+		PROMISE(what_the_service_never_says_is_passed_over),
+		PROMISE(a_service_hears_nothing_and_the_end_without_waiting),
+		PROMISE(a_service_does_not_wait_for_a_runner_that_does_not_listen),
+		PROMISE(a_request_that_no_runner_makes_starts_nobody),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (argc < 2)
+		move_out(argv[0]);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink("errand");
+	unlink("subpost-courier");
+	rmdir(argv[1]);
+	return failed;
 }

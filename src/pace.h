@@ -1,0 +1,26 @@
+/* pace: how fast messages may leave, where the account has a rate.
+ *
+ * Spread evenly, also over runners: each leaves when nothing waits, and one that
+ * began anew for each message would keep no rate.  So the moment of the last one
+ * stands in <spool>/pace, one number, and a power cut costs no more than one
+ * message that is too early. */
+#ifndef PACE_H
+#define PACE_H
+
+#include <stdint.h>
+
+#include "rate.h"
+#include "spool.h"
+
+/* Zero is valid: nothing has left yet. */
+struct pace {
+	int64_t level;          /* see rate_take; microseconds since 1970 */
+};
+
+void pace_load(const struct spool *s, struct pace *p);
+/* Microseconds until the next one may go; 0: now. */
+int64_t pace_wait(const struct pace *p, const struct rate *rate);
+/* One goes now. */
+void pace_take(const struct spool *s, struct pace *p, const struct rate *rate);
+
+#endif
