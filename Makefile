@@ -39,8 +39,8 @@ LIB = \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/rate.c src/report.c src/agenda.c \
 	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c src/manager.c src/landlock.c src/fence.c src/desk.c src/settings.c src/usage.c src/admit.c src/watch.c src/pace.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
-	src/ledger.c src/account.c src/post.c src/dispatch.c src/runner.c src/steer.c \
-	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/mailq.c compat/await.c compat/newaliases.c
+	src/ledger.c src/account.c src/post.c src/dispatch.c src/runner.c src/steer.c src/await.c src/listing.c src/verbs.c src/premises.c src/office.c \
+	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/newaliases.c
 
 # The face is started for every message, and a dynamic loader would be a sixth of
 # its time; the service forks for every message, and what a loader has mapped would
@@ -68,8 +68,8 @@ MANUAL_DIRS = $(mandir)/man1 $(mandir)/man5 $(mandir)/man8
 # Tests: one program a unit, and the far ends that the flow tests talk to.
 UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt \
 	envelope fate reply verdict schedule rate report agenda person config aliases targets spool health pace trace \
-	wake errand secret manager fence desk settings usage admit watch conn sasl sandbox dialogue await steer \
-	 options recipients smtpin
+	wake errand secret manager fence desk settings usage admit watch conn sasl sandbox dialogue await steer verbs \
+	office options recipients smtpin
 TOOLS = smarthost addresses
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,

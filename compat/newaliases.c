@@ -2,7 +2,6 @@
 
 #include <sysexits.h>
 
-#include "config.h"
 #include "targets.h"
 
 static enum outcome
@@ -25,20 +24,15 @@ check(struct aliases *a, const char *path, FILE *out, struct why *why)
 }
 
 enum outcome
-newaliases_check(FILE *out, struct why *why)
+newaliases_check(const struct config *c, FILE *out, struct why *why)
 {
-	struct config config = { 0 };
 	struct aliases aliases = { 0 };
-	enum outcome o;
+	enum outcome o = DONE;
 
-	if ((o = config_load(&config, false, why)) != DONE)
-		goto out;
-	if (config.aliases[0] != '\0')
-		o = check(&aliases, config.aliases, out, why);
+	if (c->aliases[0] != '\0')
+		o = check(&aliases, c->aliases, out, why);
 	else
-		fprintf(out, "there is no aliases file: [identity] aliases is not set in %s\n", config.path);
-out:
+		fprintf(out, "there is no aliases file: [identity] aliases is not set in %s\n", c->path);
 	aliases_free(&aliases);
-	config_free(&config);
 	return o;
 }

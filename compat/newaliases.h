@@ -5,10 +5,11 @@
 
 #include <stdio.h>
 
+#include "config.h"
 #include "outcome.h"
 
-/* Says on out what was found, and on stderr each problem as "file:line: what".
+/* Of that configuration.  Says on out what was found, and on stderr each problem as "file:line: what".
  * 65 if there was one. */
-enum outcome newaliases_check(FILE *out, struct why *why);
+enum outcome newaliases_check(const struct config *c, FILE *out, struct why *why);
 
 #endif

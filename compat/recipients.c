@@ -1,11 +1,14 @@
 #include "recipients.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "address.h"
+#include "admit.h"
 #include "codec.h"
 #include "dsn.h"
 #include "person.h"
@@ -110,16 +113,20 @@ void
 directory_free(struct directory *d)
 {
 	aliases_free(&d->aliases);
-	d->loaded = false;
+	d->loaded = d->absent = false;
 }
 
 static enum outcome
 load(struct directory *d, struct why *why)
 {
+	const char *path = d->config->aliases;
 	enum outcome o = DONE;
 
-	if (!d->loaded && d->config->aliases[0] != '\0')
-		o = aliases_load(&d->aliases, d->config->aliases, why);
+	if (d->loaded)
+		return DONE;
+	d->absent = d->elsewhere && path[0] != '\0' && access(path, F_OK) < 0 && errno == ENOENT;
+	if (path[0] != '\0' && !d->absent)
+		o = aliases_load(&d->aliases, path, why);
 	d->loaded = o == DONE;
 	return o;
 }
@@ -148,18 +155,6 @@ name_original(const struct directory *d, struct str spec, struct buf *orcpt)
 	buf_free(&whole);
 }
 
-static enum outcome
-check_sendable(struct str spec, struct why *why)
-{
-	if (spec.len > 0 && address_is_sendable(spec) && codec_is_utf8(spec))
-		return DONE;
-	if (!codec_is_utf8(spec))
-		return refuse(why, EX_DATAERR, "%s is neither ASCII nor UTF-8, so no server can be told "
-		    "it; write it in UTF-8", codec_show(spec).p);
-	return refuse(why, EX_DATAERR, "%s is no address that SMTP can carry (control characters, "
-	    "or over %d octets)", spec.len > 0 ? codec_show(spec).p : "<>", ADDRESS_MAX);
-}
-
 /* Adds what one target of from is in the end. */
 static enum outcome
 settle_target(struct directory *d, const struct recipient *from, struct str target,
@@ -181,7 +176,7 @@ settle_target(struct directory *d, const struct recipient *from, struct str targ
 	else if (from->notify != 0 && !str_eq(buf_str(&spec), original))
 		name_original(d, original, &orcpt);
 	address_qualify(&spec, str_of(d->config->domain));
-	if ((o = check_sendable(buf_str(&spec), why)) == DONE)
+	if ((o = admit_recipient(buf_str(&spec), why)) == DONE)
 		recipients_add(to, buf_str(&spec), from->notify, buf_str(&orcpt));
 	buf_free(&spec);
 	buf_free(&orcpt);
@@ -307,7 +302,7 @@ recipients_explain(struct directory *d, struct str text, FILE *out, struct why *
 	enum outcome o;
 
 	if ((o = address_parse_one(text, &spec, why)) != DONE ||
-	    (o = check_sendable(buf_str(&spec), why)) != DONE ||
+	    (o = admit_recipient(buf_str(&spec), why)) != DONE ||
 	    (aliases_is_name(buf_str(&spec), &name) && (o = load(d, why)) != DONE))
 		goto out;
 	explain_rule(d, buf_str(&spec), out);

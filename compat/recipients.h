@@ -28,8 +28,11 @@ void recipients_add(struct recipients *r, struct str spec, unsigned notify, stru
 /* Where names go: the aliases file of a configuration, read once. */
 struct directory {
 	const struct config *config;    /* borrowed; set by the owner */
+	bool elsewhere;                 /* it was written where the file may be, which need not
+	                                 * be here: not there is then as if none was named */
 	struct aliases aliases;
 	bool loaded;
+	bool absent;                    /* and it was not there */
 };
 void directory_free(struct directory *d);
 

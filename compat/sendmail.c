@@ -6,27 +6,24 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "await.h"
 #include "clock.h"
-#include "config.h"
+#include "codec.h"
 #include "file.h"
 #include "intake.h"
 #include "log.h"
-#include "mailq.h"
 #include "newaliases.h"
+#include "office.h"
 #include "options.h"
 #include "recipients.h"
 #include "smtpin.h"
-#include "spool.h"
-#include "steer.h"
 #include "submit.h"
-#include "wake.h"
 
 #define CHUNK 65536             /* octets read at a time; more is not faster */
 #define HEAR_OUT_TIME 1         /* seconds and octets that one who is refused may still say */
@@ -77,22 +74,24 @@ read_text(struct counter *counter, bool dots, struct why *why)
 	return o;
 }
 
-/* The message is durable; the caller may want to know more than that. */
 static enum outcome
-let_go(const struct call *c, struct counter *counter, struct why *why)
+submit(const struct call *c, struct counter *counter, struct submission *asked, struct why *why)
 {
-	long seconds = c->wait != WAIT_UNSAID ? c->wait : c->interactive ? counter->config.wait : 0;
-	struct await await = AWAIT_INIT;
-	enum outcome o = DONE;
+	const struct config *config = &counter->office.config;
+	enum outcome o;
 
-	if (seconds > 0)
-		await_prepare(&await, &counter->spool, counter->id, c->verbose);
-	submit_release(counter);
-	if (seconds > 0) {
-		o = await_outcome(&await, &counter->spool, counter->id, seconds, why);
-		await_end(&await, &counter->spool, counter->id);
+	asked->wait = c->wait != WAIT_UNSAID ? c->wait : c->interactive ? config->wait : 0;
+	submit_begin(counter, asked);
+	o = read_text(counter, !c->dots_are_text && !config->dots_are_text, why);
+	if (o == DONE)
+		o = submit_end(counter, why);
+	if (o != DONE) {
+		submit_drop(counter);
+		return o;
 	}
-	return o;
+	submit_release(counter);
+	/* It is durable; the caller may want to know more than that. */
+	return asked->wait > 0 ? submit_await(counter, why) : DONE;
 }
 
 static enum outcome
@@ -101,23 +100,15 @@ deliver(const struct call *c, struct why *why)
 	struct counter counter = COUNTER_INIT;
 	struct recipients to = { 0 };
 	struct submission asked = { .from_header = c->from_header, .sender = c->sender,
-		.full_name = c->full_name, .to = &to, .notify = c->notify, .wishes = c->wishes };
+		.full_name = c->full_name, .to = &to, .notify = c->notify, .wishes = c->wishes,
+		.dialogue = c->verbose };
 	enum outcome o;
 
 	for (size_t i = 0; i < c->to.n; i++)
 		recipients_add(&to, buf_str(&c->to.v[i].spec), 0, STR(""));
 	counter.verbose = c->verbose;
-	o = submit_open(&counter, why);
-	if (o == DONE) {
-		submit_begin(&counter, &asked);
-		if ((o = read_text(&counter, !c->dots_are_text && !counter.config.dots_are_text,
-		    why)) == DONE)
-			o = submit_end(&counter, why);
-		if (o == DONE)
-			o = let_go(c, &counter, why);
-		else
-			submit_drop(&counter);
-	}
+	if ((o = submit_open(&counter, why)) == DONE)
+		o = submit(c, &counter, &asked, why);
 	submit_close(&counter);
 	recipients_free(&to);
 	return o;
@@ -143,11 +134,39 @@ serve(const struct call *c, struct why *why)
 
 /* ---- the queue and the names ---------------------------------------------------------- */
 
+/* Which office it is: for -v, and for all ways alike. */
+static void
+say_which(const struct call *c, const struct office *office)
+{
+	struct buf shown = { 0 };
+
+	if (!c->verbose)
+		return;
+	codec_mask(&shown, buf_str(&office->reason));
+	fprintf(stderr, "sendmail: %s\n", buf_c(&shown));
+	buf_free(&shown);
+}
+
+static enum outcome
+ask(const struct call *c, char *const *words, FILE *out, struct why *why)
+{
+	struct office office = OFFICE_INIT;
+	enum outcome o;
+
+	if ((o = office_open(&office, why)) == DONE) {
+		say_which(c, &office);
+		o = office_ask(&office, words, out, why);
+	}
+	office_close(&office);
+	return o;
+}
+
 static enum outcome
 list(const struct call *c, struct why *why)
 {
-	(void)c;
-	return mailq_list(false, stdout, why);
+	char *const words[] = { "list", NULL };
+
+	return ask(c, words, stdout, why);
 }
 
 /* Says what it did, since somebody may be looking; an empty queue is silent,
@@ -155,58 +174,58 @@ list(const struct call *c, struct why *why)
 static enum outcome
 flush(const struct call *c, struct why *why)
 {
-	struct config config = { 0 };
-	struct spool spool = SPOOL_INIT;
-	size_t waiting = 0;
-	enum outcome o;
+	char *id = (char *)c->retry_id;
+	char *const words[] = { "flush", c->verbose ? "verbose" : id, c->verbose ? id : NULL, NULL };
 
-	if ((o = config_load(&config, false, why)) == DONE &&
-	    (o = spool_open(&spool, config.directory, config.path, why)) == DONE)
-		o = c->retry_id != NULL ? steer_retry(&spool, c->retry_id, why) :
-		    steer_retry_all(&spool, false, &waiting, why);
-	if (o == DONE)
-		o = wake_runner(&spool, STR("retry"), true, why);
-	if (o == DONE && c->retry_id != NULL)
-		printf("%s is tried now\n", c->retry_id);
-	else if (o == DONE && waiting > 0)
-		printf("%zu message%s tried now\n", waiting, waiting == 1 ? " is" : "s are");
-	else if (o == DONE && c->verbose)
-		printf("the queue is empty\n");
-	spool_close(&spool);
-	config_free(&config);
-	return o;
+	return ask(c, words, stdout, why);
 }
 
 static enum outcome
 check_aliases(const struct call *c, struct why *why)
 {
-	(void)c;
-	return newaliases_check(stdout, why);
+	struct office office = OFFICE_INIT;
+	enum outcome o;
+
+	if ((o = office_look(&office, why)) == DONE) {
+		say_which(c, &office);
+		o = newaliases_check(&office.config, stdout, why);
+	}
+	office_close(&office);
+	return o;
 }
 
 /* Each address is answered; the last one that would be refused is the outcome. */
 static enum outcome
-explain(const struct call *c, struct why *why)
+explain_all(const struct call *c, struct directory *directory, struct why *why)
 {
-	struct config config = { 0 };
-	struct directory directory = { .config = &config };
-	enum outcome o, worst = DONE;
+	enum outcome worst = DONE;
 	struct why reason = { 0 };
 
-	if ((o = config_load(&config, false, why)) != DONE)
-		goto out;
 	for (size_t i = 0; i < c->to.n; i++) {
-		if (recipients_explain(&directory, buf_str(&c->to.v[i].spec), stdout, &reason) == DONE)
+		if (recipients_explain(directory, buf_str(&c->to.v[i].spec), stdout, &reason) == DONE)
 			continue;
 		if (worst != DONE)
 			fprintf(stderr, "sendmail: %s\n", why->text);
 		*why = reason;
 		worst = NEVER;
 	}
-	o = worst;
-out:
+	return worst;
+}
+
+static enum outcome
+explain(const struct call *c, struct why *why)
+{
+	struct office office = OFFICE_INIT;
+	struct directory directory = { .config = &office.config };
+	enum outcome o;
+
+	if ((o = office_look(&office, why)) == DONE) {
+		say_which(c, &office);
+		directory.elsewhere = office.kind == OFFICE_SERVICE;
+		o = explain_all(c, &directory, why);
+	}
 	directory_free(&directory);
-	config_free(&config);
+	office_close(&office);
 	return o;
 }
 

@@ -202,9 +202,9 @@ put_name(const struct session *s, struct buf *out)
 {
 	size_t before = out->len;
 
-	config_hostname(&s->counter->config, out);
+	config_hostname(&s->counter->office.config, out);
 	if (out->len == before)
-		buf_adds(out, s->counter->config.domain);
+		buf_adds(out, s->counter->office.config.domain);
 }
 
 static void
@@ -232,7 +232,7 @@ do_ehlo(struct session *s, struct str rest)
 	put_name(s, &out);
 	buf_addf(&out, "\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 	    "250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 HELP\r\n",
-	    s->counter->config.max_size);
+	    s->counter->office.config.max_size);
 	talk_say(&s->talk, buf_str(&out));
 	buf_free(&out);
 }
@@ -250,7 +250,7 @@ take_sender(struct session *s, const struct mailarg *a)
 	struct why why = { 0 };
 	enum outcome o;
 
-	if (a->size > s->counter->config.max_size) {
+	if (a->size > s->counter->office.config.max_size) {
 		deny(s, EX_UNAVAILABLE, 552, "5.3.4", STR("the message is over max-size"));
 		return false;
 	}
@@ -298,7 +298,7 @@ take_recipient(struct session *s, const struct mailarg *a, struct buf *spec)
 	enum outcome o;
 
 	/* A client that keeps to RFC 5321 section 4.5.3.1.10 sends to the others next. */
-	if (s->to.n >= s->counter->config.max_recipients) {
+	if (s->to.n >= s->counter->office.config.max_recipients) {
 		deny(s, EX_DATAERR, 452, "4.5.3", STR("this message has as many recipients as "
 		    "max-recipients allows; send to the others in another one"));
 		return false;

@@ -9,12 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admit.h"
 #include "codec.h"
 #include "complete.h"
 #include "log.h"
-#include "pattern.h"
 #include "person.h"
-#include "wake.h"
 
 /* What -v shows. */
 static void __attribute__((format(printf, 2, 3)))
@@ -47,16 +46,18 @@ log_warnings(const struct config *c)
 enum outcome
 submit_open(struct counter *c, struct why *why)
 {
+	struct config *config = &c->office.config;
 	enum outcome o;
 
-	if ((o = config_load(&c->config, false, why)) != DONE)
+	if ((o = office_open(&c->office, why)) != DONE)
 		return o;
-	c->directory.config = &c->config;
-	log_warnings(&c->config);
-	if ((o = spool_open(&c->spool, c->config.directory, c->config.path, why)) != DONE)
-		return o;
-	say(c, "own office: configuration %s, queue %s, smarthost %s port %u", c->config.path,
-	    c->config.directory, c->config.smarthost.host, c->config.smarthost.port);
+	c->directory.config = config;
+	c->directory.elsewhere = c->office.kind == OFFICE_SERVICE;
+	log_warnings(config);
+	say(c, "%s", buf_c(&c->office.reason));
+	if (c->office.kind == OFFICE_OWN)
+		say(c, "configuration %s, queue %s, smarthost %s port %u", config->path, config->directory,
+		    config->smarthost.host, config->smarthost.port);
 	return DONE;
 }
 
@@ -66,24 +67,10 @@ submit_close(struct counter *c)
 	submit_drop(c);
 	recipients_free(&c->to);
 	directory_free(&c->directory);
-	spool_close(&c->spool);
-	config_free(&c->config);
+	office_close(&c->office);
 }
 
 /* ---- who sends ---------------------------------------------------------------------- */
-
-static enum outcome
-check_policy(const struct counter *c, struct str sender, struct why *why)
-{
-	const struct smarthost *s = &c->config.smarthost;
-
-	/* With force-from nobody sees this address; a report has no sender. */
-	if (sender.len == 0 || s->senders[0] == '\0' || s->force_from ||
-	    pattern_matches_any(str_of(s->senders), sender))
-		return DONE;
-	return refuse(why, EX_NOPERM, "this sender is none that the account carries: give one that "
-	    "does with -f, or add it to senders in %s", c->config.path);
-}
 
 /* The envelope sender that a caller named; appended to *out. */
 static enum outcome
@@ -94,12 +81,8 @@ read_sender(const struct counter *c, const char *given, struct buf *out, struct 
 	if (o != DONE)
 		return o;
 	if (out->len > 0)
-		address_qualify(out, str_of(c->config.domain));
-	if (!address_is_sendable(buf_str(out)))
-		return refuse(why, EX_DATAERR, "the sender is no address that SMTP can carry");
-	if (!codec_is_utf8(buf_str(out)))
-		return refuse(why, EX_DATAERR, "the sender is neither ASCII nor UTF-8; write it in UTF-8");
-	return check_policy(c, buf_str(out), why);
+		address_qualify(out, str_of(c->office.config.domain));
+	return admit_sender(&c->office.config, buf_str(out), why);
 }
 
 enum outcome
@@ -128,7 +111,7 @@ read_author(const struct counter *c, const struct field *f, bool alone, struct b
 	if (good) {
 		buf_clear(out);
 		buf_addstr(out, buf_str(&list.v[0].spec));
-		address_qualify(out, str_of(c->config.domain));
+		address_qualify(out, str_of(c->office.config.domain));
 		good = address_is_sendable(buf_str(out));
 	}
 	address_list_free(&list);
@@ -163,7 +146,7 @@ find_author(const struct counter *c, struct buf *out)
 static enum outcome
 choose_sender(struct counter *c, struct why *why)
 {
-	const struct smarthost *s = &c->config.smarthost;
+	const struct smarthost *s = &c->office.config.smarthost;
 
 	buf_clear(&c->sender);
 	if (c->asked->sender != NULL)
@@ -172,7 +155,7 @@ choose_sender(struct counter *c, struct why *why)
 		buf_clear(&c->sender);
 		buf_adds(&c->sender, s->from);
 	}
-	return check_policy(c, buf_str(&c->sender), why);
+	return admit_sender(&c->office.config, buf_str(&c->sender), why);
 }
 
 /* ---- who gets it ----------------------------------------------------------------------- */
@@ -224,7 +207,7 @@ names_resent(const struct header *h)
 static enum outcome
 gather_recipients(struct counter *c, struct why *why)
 {
-	bool subtract = c->asked->from_header && c->config.subtract;
+	bool subtract = c->asked->from_header && c->office.config.subtract;
 	struct recipients off = { 0 };
 	enum outcome o = DONE;
 
@@ -242,6 +225,8 @@ gather_recipients(struct counter *c, struct why *why)
 		    "line are taken off (arguments = subtract)" : names_resent(&c->header) ?
 		    "no recipient in the first Resent- block, which alone counts, and none on the command "
 		    "line" : "no recipient in To, Cc or Bcc, and none on the command line");
+	if (c->directory.absent)
+		say(c, "no aliases: %s is not here", c->office.config.aliases);
 	for (size_t i = 0; o == DONE && i < c->to.n; i++)
 		say(c, "to <%s>", c->to.v[i].address);
 	return o;
@@ -284,44 +269,43 @@ find_full_name(const struct counter *c, struct buf *name)
 	}
 }
 
-/* Where the message entered, for whoever reads the header (RFC 5321 section
- * 4.4 wants it of servers; an injector may).  No "with": the keywords of RFC
- * 3848 name protocols, and there was none. */
+/* Where the message entered.  At the counter the clerk says it, of who the kernel
+ * says has called. */
 static void
 write_received(const struct counter *c, struct str host, time_t now, long offset, struct buf *out)
 {
-	if (!c->config.received)
+	char from[32];
+
+	if (c->office.kind == OFFICE_SERVICE || !c->office.config.received)
 		return;
-	buf_adds(out, "by ");
-	buf_addstr(out, host);
-	buf_addf(out, " (subpost, from uid %lu) id %s; ", (unsigned long)geteuid(), c->draft.id);
-	codec_date(out, now, offset);
+	snprintf(from, sizeof from, "uid %lu", (unsigned long)geteuid());
+	complete_received(out, host, from, c->id, now, offset);
 }
 
 static void
 write_header(struct counter *c, time_t now, struct buf *out)
 {
 	struct buf host = { 0 }, name = { 0 }, received = { 0 };
-	struct str domain = str_of(c->config.domain);
+	struct str domain = str_of(c->office.config.domain);
 	struct complete complete = { .domain = domain, .from = buf_str(&c->sender),
-		.unique = str_of(c->draft.id), .id_domain = domain, .now = now };
+		.unique = str_of(c->id), .id_domain = domain, .now = now };
 	struct tm local;
 
 	tzset();
 	complete.offset = localtime_r(&now, &local) != NULL ? local.tm_gmtoff : 0;
-	if (c->config.received)
-		config_hostname(&c->config, &host);
+	if (c->office.config.received)
+		config_hostname(&c->office.config, &host);
 	find_full_name(c, &name);
 	write_received(c, host.len > 0 ? buf_str(&host) : domain, now, complete.offset, &received);
 	complete.full_name = buf_str(&name);
 	complete.received = buf_str(&received);
-	if (c->config.rewrite_to) {
+	if (c->office.config.rewrite_to) {
 		complete.rewrite = directory_rewrite;
 		complete.arg = &c->directory;
 	}
 	/* A null sender still has an author. */
 	if (complete.from.len == 0)
-		complete.from = str_of(c->config.smarthost.from);
+		complete.from = str_of(c->office.config.smarthost.from);
 	complete_header(&c->header, &complete, out);
 	buf_free(&host);
 	buf_free(&name);
@@ -338,13 +322,16 @@ submit_begin(struct counter *c, const struct submission *asked)
 }
 
 static enum outcome
-open_draft(struct counter *c, time_t now, struct why *why)
+begin_message(struct counter *c, time_t now, struct why *why)
 {
 	char null[] = "";
 	struct envelope e = { .arrived = now, .uid = geteuid(), .wishes = c->asked->wishes,
 		.from = c->sender.p != NULL ? c->sender.p : null, .to = c->to.v, .n = c->to.n };
 
-	return spool_begin(&c->spool, &c->draft, &e, why);
+	enum outcome o = office_begin(&c->office, &e, why);
+
+	memcpy(c->id, e.id, sizeof c->id);
+	return o;
 }
 
 /* The header is over: now it is known who gets the message, and the envelope can
@@ -359,9 +346,8 @@ begin_text(struct counter *c, struct str first, struct why *why)
 
 	if ((o = gather_recipients(c, why)) != DONE ||
 	    (o = choose_sender(c, why)) != DONE ||
-	    (o = open_draft(c, now, why)) != DONE)
+	    (o = begin_message(c, now, why)) != DONE)
 		return o;
-	memcpy(c->id, c->draft.id, sizeof c->id);
 	say(c, "from <%s>", buf_c(&c->sender));
 	write_header(c, now, &out);
 	if (out.len > COMPLETE_MAX) {
@@ -371,7 +357,7 @@ begin_text(struct counter *c, struct str first, struct why *why)
 	}
 	buf_addstr(&out, header_rest(&c->header));
 	buf_addstr(&out, first);
-	o = spool_text(&c->draft, buf_str(&out), why);
+	o = office_text(&c->office, buf_str(&out), why);
 	c->begun = true;
 	buf_free(&out);
 	return o;
@@ -383,11 +369,11 @@ take_text(struct counter *c, struct str text, struct why *why)
 	size_t used;
 
 	c->size += text.len;
-	if (c->size > c->config.max_size)
+	if (c->size > c->office.config.max_size)
 		return refuse(why, EX_UNAVAILABLE, "the message is over %llu octets; the limit is "
-		    "max-size in %s", (unsigned long long)c->config.max_size, c->config.path);
+		    "max-size in %s", (unsigned long long)c->office.config.max_size, c->office.config.path);
 	if (c->begun)
-		return spool_text(&c->draft, text, why);
+		return office_text(&c->office, text, why);
 	header_feed(&c->header, text, &used);
 	if (c->header.too_long)
 		return refuse(why, EX_DATAERR, "the header is over %u octets; shorten it, or put an "
@@ -410,8 +396,10 @@ finish(struct counter *c, struct why *why)
 		o = begin_text(c, STR(""), why);
 	}
 	if (o == DONE)
-		o = spool_commit(&c->spool, &c->draft, why);
-	c->over = o == DONE;
+		o = office_commit(&c->office, c->asked->wait, c->asked->dialogue, why);
+	if (o == DONE)
+		/* The service gives it one of its own. */
+		memcpy(c->id, c->office.id, sizeof c->id);
 	return o;
 }
 
@@ -439,40 +427,38 @@ submit_end(struct counter *c, struct why *why)
 
 /* The promise is made; now somebody has to keep it.  That nobody can be found is
  * no reason to take it back: it is told, and the next one will. */
-static void
-wake(struct counter *c)
-{
-	struct buf words = { 0 };
-	struct why why;
-
-	buf_addf(&words, "wake %s", c->id);
-	if (wake_runner(&c->spool, buf_str(&words), false, &why) != DONE) {
-		log_event(LOG_ERR, "no-runner", "id", c->id, "reason", why.text, NULL);
-		fprintf(stderr, "sendmail: %s\n", why.text);
-	} else {
-		say(c, "subpostd knows of it");
-	}
-	buf_free(&words);
-}
-
 void
 submit_release(struct counter *c)
 {
-	bool over = c->over;
+	struct why why = { 0 };
 
+	if (!c->office.committed) {
+		submit_drop(c);
+		return;
+	}
+	if (office_release(&c->office, &why) == DONE) {
+		say(c, "subpostd knows of it");
+	} else {
+		log_event(LOG_ERR, "no-runner", "id", c->id, "reason", why.text, NULL);
+		fprintf(stderr, "sendmail: %s\n", why.text);
+	}
 	submit_drop(c);
-	if (over)
-		wake(c);
+}
+
+enum outcome
+submit_await(struct counter *c, struct why *why)
+{
+	return office_await(&c->office, why);
 }
 
 void
 submit_drop(struct counter *c)
 {
-	spool_release(&c->spool, &c->draft);
+	office_drop(&c->office);
 	header_free(&c->header);
 	recipients_clear(&c->to);
 	buf_free(&c->sender);
 	c->asked = NULL;
-	c->begun = c->over = false;
+	c->begun = false;
 	c->size = 0;
 }

@@ -1,4 +1,4 @@
-/* submit: messages from a caller, completed and put into the queue.
+/* submit: messages from a caller, completed and brought to their office.
  *
  * A counter is opened once and takes any number of messages, one after the
  * other: begin, text in pieces, end.  The header is held in memory (at most
@@ -11,9 +11,9 @@
 #include "address.h"
 #include "config.h"
 #include "header.h"
+#include "office.h"
 #include "outcome.h"
 #include "recipients.h"
-#include "spool.h"
 
 /* What a caller asks for; borrowed until submit_end or submit_drop. */
 struct submission {
@@ -25,27 +25,26 @@ struct submission {
 	                                 * is nobody */
 	unsigned notify;                /* -N: for all recipients without wishes of their own */
 	struct wishes wishes;
+	long wait;                      /* seconds for which submit_await will be asked; 0 */
+	bool dialogue;                  /* and shown meanwhile what is said about it */
 };
 
 struct counter {
-	struct config config;           /* loaded by submit_open */
+	struct office office;           /* opened by submit_open */
 	struct directory directory;
-	struct spool spool;
 	bool verbose;                   /* set by the owner: say on stderr what happens */
 	char id[ENVELOPE_ID_LEN + 1];   /* of the last message that was begun */
 	/* private: of the message under way */
 	const struct submission *asked; /* NULL: none */
 	struct header header;
-	bool begun;                     /* the header is over, and in the draft */
-	bool over;                      /* durable, and not yet released */
+	bool begun;                     /* the header is over, and in the office */
 	struct recipients to;
 	struct buf sender;
 	uint64_t size;                  /* octets of text so far */
-	struct draft draft;
 };
-#define COUNTER_INIT { .spool = SPOOL_INIT }
+#define COUNTER_INIT { .office = OFFICE_INIT }
 
-/* Configuration and queue.  Warnings of the configuration go to the log. */
+/* Finds the caller's office.  Warnings of its configuration go to the log. */
 enum outcome submit_open(struct counter *c, struct why *why);
 void submit_close(struct counter *c);
 
@@ -59,10 +58,12 @@ enum outcome submit_check_recipient(struct counter *c, struct str spec, struct w
  * left of the message, and another may begin. */
 void submit_begin(struct counter *c, const struct submission *asked);
 enum outcome submit_text(struct counter *c, struct str text, struct why *why);
-/* Durable, and still locked, until submit_release lets the runner have it and
- * wakes one.  Between the two nothing may fail that the caller is told. */
+/* Durable, and in an own office still locked, until submit_release lets the runner
+ * have it and wakes one.  Between the two nothing may fail that the caller is told. */
 enum outcome submit_end(struct counter *c, struct why *why);
 void submit_release(struct counter *c);
+/* After that, where `wait` was asked for: as office_await. */
+enum outcome submit_await(struct counter *c, struct why *why);
 void submit_drop(struct counter *c);
 
 #endif

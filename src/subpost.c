@@ -1,243 +1,215 @@
-/* subpost: the command for people.  A table of verbs over their own queue. */
+/* subpost: the command for people.  A table of verbs, most of which are asked of the
+ * office that the caller's mail goes through; here is what only a person at the prompt
+ * wants: which office that is, and whether its account works. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "../compat/mailq.h"
 #include "codec.h"
 #include "config.h"
+#include "desk.h"
 #include "errand.h"
-#include "file.h"
-#include "health.h"
 #include "log.h"
+#include "office.h"
+#include "person.h"
+#include "premises.h"
+#include "recipients.h"
+#include "settings.h"
 #include "spool.h"
-#include "steer.h"
 #include "wake.h"
 
 #define SILENCE 5               /* seconds, of the courier in `subpost check` */
 
-struct desk {
-	struct config config;
-	struct spool spool;
+struct call;
+
+struct verb {
+	const char *name;
+	enum outcome (*run)(const struct call *c, struct why *why);
+	const char *help;
+	const char *asks;       /* what the office calls it */
+	bool json;              /* it takes --json, */
+	bool bare;              /* and nothing else */
+};
+
+/* What was called for. */
+struct call {
+	const struct verb *verb;
 	char **args;            /* behind the verb and its options */
+	size_t n;
 	bool json;
 };
 
-/* ---- queue, show ------------------------------------------------------------------- */
+/* ---- what the office is asked ------------------------------------------------------- */
 
 static enum outcome
-do_queue(struct desk *d, struct why *why)
+ask(char *const *words, FILE *out, struct why *why)
 {
-	if (d->args[0] != NULL)
-		return refuse(why, EX_USAGE, "queue takes no message; one is shown by: subpost show ID");
-	return mailq_print(&d->spool, &d->config, d->json, stdout, why);
-}
-
-static void
-print_masked(const char *label, const char *text)
-{
-	struct buf shown = { 0 };
-
-	codec_mask(&shown, str_of(text));
-	printf("%-10s %s\n", label, buf_c(&shown));
-	buf_free(&shown);
-}
-
-static void
-print_time(const char *label, time_t when)
-{
-	struct buf stamp = { 0 };
-
-	codec_stamp(&stamp, when);
-	printf("%-10s %s\n", label, buf_c(&stamp));
-	buf_free(&stamp);
-}
-
-/* Only what was wished: most senders wish nothing. */
-static void
-print_wishes(const struct wishes *w)
-{
-	if (w->ret != DSN_RETURN_UNSAID)
-		printf("%-10s %s\n", "ret", dsn_return_word(w->ret));
-	if (w->envid != NULL)
-		print_masked("envid", w->envid);
-	if (w->body != DSN_BODY_UNSAID)
-		printf("%-10s %s\n", "body", dsn_body_word(w->body));
-	if (w->smtputf8)
-		printf("%-10s %s\n", "smtputf8", "yes");
-	if (w->requiretls)
-		printf("%-10s %s\n", "requiretls", "yes");
-}
-
-static void
-print_recipients_wishes(const struct recipient *r)
-{
-	struct buf words = { 0 };
-
-	dsn_put_notify(&words, r->notify);
-	if (words.len > 0)
-		print_masked("notify", buf_c(&words));
-	if (r->orcpt != NULL)
-		print_masked("orcpt", r->orcpt);
-	buf_free(&words);
-}
-
-static void
-print_recipients(const struct letter *l)
-{
-	static const char *const words[] = { [LATER] = "waiting", [DONE] = "sent", [NEVER] = "failed" };
-
-	for (size_t i = 0; i < l->envelope.n; i++) {
-		const struct fate_recipient *r = &l->fate.to[i];
-		struct buf shown = { 0 };
-
-		print_masked("to", l->envelope.to[i].address);
-		print_recipients_wishes(&l->envelope.to[i]);
-		codec_mask(&shown, str_of(r->text));
-		printf("%-10s %s%s%s\n", "", words[r->outcome], shown.len > 0 ? ": " : "",
-		    buf_c(&shown));
-		buf_free(&shown);
-	}
-}
-
-/* The text as it lies in the queue, made harmless for a terminal. */
-static void
-print_text(const struct letter *l)
-{
-	off_t at = spool_text_at(l);
-	struct buf shown = { 0 };
-	char chunk[8192];
-	size_t n;
-
-	while (file_read_at(l->fd, chunk, sizeof chunk, at, &n) == 0 && n > 0) {
-		struct str rest = str_from(chunk, n), line;
-
-		for (; rest.len > 0; ) {
-			bool ended = str_has(rest, '\n');
-
-			str_line(&rest, &line);
-			buf_clear(&shown);
-			codec_mask(&shown, line);
-			if (ended)
-				buf_addc(&shown, '\n');
-			fwrite(buf_c(&shown), 1, shown.len, stdout);
-		}
-		at += (off_t)n;
-	}
-	buf_free(&shown);
-}
-
-/* Why nothing at all goes, which a message's own fate does not tell. */
-static void
-print_health(const struct desk *d)
-{
-	struct buf shown = { 0 };
-	struct health h;
-
-	health_load(&d->spool, d->config.smarthost.name, &h);
-	health_describe(&h, d->config.smarthost.name, time(NULL), &shown);
-	if (shown.len > 0)
-		printf("%-10s %s\n", "account", buf_c(&shown));
-	buf_free(&shown);
-}
-
-static enum outcome
-do_show(struct desk *d, struct why *why)
-{
-	struct letter l = LETTER_INIT;
-	enum spool_place place;
+	struct office office = OFFICE_INIT;
 	enum outcome o;
 
-	if (d->args[0] == NULL || d->args[1] != NULL)
-		return refuse(why, EX_USAGE, "show one message: subpost show ID");
-	o = steer_find(&d->spool, d->args[0], false, &l, &place, why);
-	if (o == DONE) {
-		printf("%-10s %s\n", "id", d->args[0]);
-		printf("%-10s %s\n", "place", place == SPOOL_FAILED ? "failed/: given up" : "queue/");
-		if (l.damaged) {
-			print_masked("held", why->text);
-		} else {
-			if (l.fate.held)
-				print_masked("held", l.fate.hold_reason);
-			print_time("arrived", l.envelope.arrived);
-			printf("%-10s %lu\n", "uid", (unsigned long)l.envelope.uid);
-			printf("%-10s %llu octets\n", "size", (unsigned long long)stamp_text_len(&l.stamp));
-			print_masked("from", l.envelope.from[0] != '\0' ? l.envelope.from : "<>");
-			print_wishes(&l.envelope.wishes);
-			print_recipients(&l);
-			printf("%-10s %u\n", "tries", l.fate.tries);
-			if (l.fate.next > time(NULL))
-				print_time("next", l.fate.next);
-			if (l.fate.last.text[0] != '\0')
-				print_masked("last", l.fate.last.text);
-			if (place == SPOOL_QUEUE)
-				print_health(d);
-			putchar('\n');
-			print_text(&l);
-		}
+	if ((o = office_open(&office, why)) == DONE)
+		o = office_ask(&office, words, out, why);
+	office_close(&office);
+	return o;
+}
+
+/* The verb as the office calls it, and what belongs to it. */
+static enum outcome
+do_ask(const struct call *c, struct why *why)
+{
+	char word[16], json[] = "json";
+	char **words = mem_grow(NULL, c->n + 3, sizeof *words);
+	size_t n = 0;
+	enum outcome o;
+
+	snprintf(word, sizeof word, "%s", c->verb->asks);
+	words[n++] = word;
+	if (c->json)
+		words[n++] = json;
+	for (size_t i = 0; i < c->n; i++)
+		words[n++] = c->args[i];
+	words[n] = NULL;
+	o = ask(words, stdout, why);
+	free(words);
+	return o;
+}
+
+/* ---- explain ------------------------------------------------------------------------- */
+
+static void
+print_masked(const char *label, struct str text)
+{
+	struct buf shown = { 0 };
+
+	codec_mask(&shown, text);
+	printf("%-8s %s\n", label, buf_c(&shown));
+	buf_free(&shown);
+}
+
+/* What was looked at, in the order in which it counts. */
+static void
+print_own_file(void)
+{
+	struct buf path = { 0 }, line = { 0 };
+
+	if (!config_own_file(&path))
+		buf_adds(&line, "no home directory to look for a configuration of your own in");
+	else if (config_is_own())
+		buf_addf(&line, "%s: is yours, and counts first", buf_c(&path));
+	else
+		buf_addf(&line, "%s: no such file", buf_c(&path));
+	print_masked("looked", buf_str(&line));
+	buf_free(&path);
+	buf_free(&line);
+}
+
+static void
+print_socket(void)
+{
+	struct buf path = { 0 }, line = { 0 };
+	struct desk desk = DESK_INIT;
+	struct why why;
+	bool exists;
+
+	config_socket(&path, &exists);
+	if (desk_connect(&desk, buf_c(&path), &why) == DONE)
+		buf_addf(&line, "socket %s: answers", buf_c(&path));
+	else
+		buf_addf(&line, "socket %s: %s", buf_c(&path), strerror(errno));
+	print_masked("looked", buf_str(&line));
+	desk_close(&desk);
+	buf_free(&path);
+	buf_free(&line);
+}
+
+static void
+print_system_file(void)
+{
+	static const char path[] = CONFIG_SYSTEM_FILE;
+	struct buf line = { 0 };
+
+	buf_addf(&line, "system configuration %s: ", path);
+	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0)
+		buf_adds(&line, "readable");
+	else
+		buf_addf(&line, "%s", errno == ENOENT ? "no such file" : "not readable for you");
+	print_masked("looked", buf_str(&line));
+	buf_free(&line);
+}
+
+/* Who a message is from for which nobody said it. */
+static void
+print_sender(const struct smarthost *h)
+{
+	if (h->force_from)
+		printf("sender   %s, whatever a message says (force-from)\n", h->from);
+	else if (h->from_header)
+		printf("sender   the message's own From:, else %s\n", h->from);
+	else
+		printf("sender   %s, unless -f says another\n", h->from);
+}
+
+static void
+print_office(const struct office *o)
+{
+	const struct smarthost *h = &o->config.smarthost;
+	bool own = o->kind == OFFICE_OWN;
+	struct buf socket = { 0 };
+	bool exists;
+
+	config_socket(&socket, &exists);
+	printf("config   %s%s\n", o->config.path, own ? "" : ", as the service read it");
+	printf("account  %s: %s port %u, address %s\n", h->name, h->host, h->port, h->from);
+	print_sender(h);
+	printf("queue    %s%s\n", own ? o->config.directory : "the service's, by way of ",
+	    own ? "" : buf_c(&socket));
+	buf_free(&socket);
+}
+
+/* Each address is answered; the last one that would be refused is the outcome. */
+static enum outcome
+explain_all(const struct call *c, const struct office *office, struct why *why)
+{
+	struct directory directory = { .config = &office->config,
+		.elsewhere = office->kind == OFFICE_SERVICE };
+	enum outcome worst = DONE;
+	struct why reason = { 0 };
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (recipients_explain(&directory, str_of(c->args[i]), stdout, &reason) == DONE)
+			continue;
+		if (worst != DONE)
+			fprintf(stderr, "subpost: %s\n", why->text);
+		*why = reason;
+		worst = NEVER;
 	}
-	spool_letter_free(&l);
-	return o;
-}
-
-/* ---- retry, delete -------------------------------------------------------------------- */
-
-static enum outcome
-do_retry(struct desk *d, struct why *why)
-{
-	bool all = d->args[0] == NULL || strcmp(d->args[0], "all") == 0;
-	enum outcome o = DONE;
-	size_t waiting;
-
-	if (all)
-		o = steer_retry_all(&d->spool, true, &waiting, why);
-	for (char **id = d->args; o == DONE && !all && *id != NULL; id++)
-		o = steer_retry(&d->spool, *id, why);
-	if (o == DONE)
-		o = wake_runner(&d->spool, STR("retry"), true, why);
-	return o;
+	directory_free(&directory);
+	return worst;
 }
 
 static enum outcome
-delete_one(struct desk *d, const char *id, struct why *why)
+do_explain(const struct call *c, struct why *why)
 {
-	struct buf words = { 0 };
-	struct letter l = LETTER_INIT;
-	enum spool_place place;
-	enum outcome o = steer_find(&d->spool, id, true, &l, &place, why);
+	struct office office = OFFICE_INIT;
+	enum outcome o = office_look(&office, why);
 
-	if (o == DONE)
-		o = place == SPOOL_FAILED ? spool_forget(&d->spool, id, why) :
-		    spool_remove(&d->spool, id, why);
+	print_masked("office", o == DONE ? buf_str(&office.reason) : STR("none"));
+	print_own_file();
+	print_socket();
+	print_system_file();
 	if (o == DONE) {
-		log_event(LOG_NOTICE, "deleted", "id", id, "from",
-		    l.envelope.from != NULL && l.envelope.from[0] == '\0' ? "<>" : l.envelope.from, NULL);
-		/* The runner looks for it, and forgets it. */
-		buf_addf(&words, "wake %s", id);
-		wake_send(&d->spool, buf_str(&words));
+		print_office(&office);
+		o = explain_all(c, &office, why);
 	}
-	buf_free(&words);
-	spool_letter_free(&l);
-	return o;
-}
-
-static enum outcome
-do_delete(struct desk *d, struct why *why)
-{
-	enum outcome o = DONE;
-
-	if (d->args[0] == NULL)
-		return refuse(why, EX_USAGE, "delete which? subpost delete ID...");
-	log_to(spool_open_log(&d->spool));
-	for (char **id = d->args; o == DONE && *id != NULL; id++)
-		o = delete_one(d, *id, why);
+	office_close(&office);
 	return o;
 }
 
@@ -280,7 +252,7 @@ hear(int fd, bool *silent, struct errand *e)
 
 /* The same program that would send does all but send. */
 static enum outcome
-try_account(const struct config *c, struct why *why)
+try_account(const struct config *c, const char *option, struct why *why)
 {
 	struct errand e = { 0 };
 	enum errand_word word;
@@ -292,7 +264,7 @@ try_account(const struct config *c, struct why *why)
 	/* As for the runner's couriers: a password command that works only with
 	 * what a terminal has set would fail later, when nobody looks. */
 	wake_clean_environment();
-	pid = errand_start(&fd, "--check");
+	pid = errand_start(&fd, option);
 	if (pid < 0)
 		return refuse(why, EX_OSERR, "cannot start subpost-courier: %s", strerror(errno));
 	later(why, SCOPE_SERVER, "", "the courier for %s ended without a word; see the system's log",
@@ -317,39 +289,190 @@ try_account(const struct config *c, struct why *why)
 	return o;
 }
 
-/* Called with what could be read of the configuration, good or not. */
-static enum outcome
-do_check(struct desk *d, enum outcome loaded, struct why *why)
+/* What was read, good or not. */
+static void
+print_read(const struct config *c)
 {
+	for (unsigned i = 0; i < c->nfiles; i++)
+		printf("read     %s\n", c->files[i].path);
+	print_problems(c);
+}
+
+static enum outcome
+check_own(struct why *why)
+{
+	struct config config = { 0 };
+	struct spool spool = SPOOL_INIT;
+	enum outcome o = config_load(&config, false, why);
+
+	print_read(&config);
+	if (o == DONE) {
+		print_account(&config);
+		o = spool_open(&spool, config.directory, config.path, why);
+	}
+	if (o == DONE) {
+		printf("queue    %s\n", spool.path);
+		fflush(stdout);
+		if ((o = try_account(&config, ERRAND_CHECK, why)) == DONE)
+			printf("good     mail can be sent\n");
+	}
+	spool_close(&spool);
+	config_free(&config);
+	return o;
+}
+
+/* Is anybody there?  Not by office_open, which would make root a queue of its own
+ * where nobody is. */
+static bool
+greet_service(const char *path, struct why *why)
+{
+	struct desk desk = DESK_INIT;
+	struct buf settings = { 0 };
+	struct config config = { 0 };
 	enum outcome o;
 
-	for (unsigned i = 0; i < d->config.nfiles; i++)
-		printf("read     %s\n", d->config.files[i].path);
-	print_problems(&d->config);
-	if (loaded != DONE)
-		return loaded;
-	print_account(&d->config);
-	if ((o = spool_open(&d->spool, d->config.directory, d->config.path, why)) != DONE)
-		return o;
-	printf("queue    %s\n", d->spool.path);
+	if ((o = desk_connect(&desk, path, why)) == DONE &&
+	    (o = desk_greet(&desk, path, &settings, why)) == DONE &&
+	    (o = settings_read(buf_str(&settings), &config, why)) == DONE)
+		printf("service  %s answers (%s); it goes by %s\n", path, DESK_HELLO_TEXT, config.path);
+	else
+		printf("note     %s\n", why->text);
 	fflush(stdout);
-	if ((o = try_account(&d->config, why)) == DONE)
-		printf("good     mail can be sent\n");
+	config_free(&config);
+	buf_free(&settings);
+	desk_close(&desk);
+	return o == DONE;
+}
+
+/* The account's line of `status`: only the service knows it. */
+static enum outcome
+ask_account(struct why *why)
+{
+	char verb[] = "status";
+	char *const words[] = { verb, NULL };
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	struct str rest, line;
+	enum outcome o;
+
+	if (out == NULL)
+		return refuse(why, EX_OSERR, "no memory");
+	o = ask(words, out, why);
+	fclose(out);
+	for (rest = str_from(text, len); str_line(&rest, &line); ) {
+		if (!str_starts(line, "account "))
+			continue;
+		printf("%.*s\n", (int)line.len, line.p);
+		if (o == DONE && memmem(line.p, line.len, " is down ", 9) != NULL)
+			o = refuse(why, EX_TEMPFAIL, "the service's account cannot be used now, for the "
+			    "reason above; mail waits, and an operator can try sooner: subpost retry all");
+	}
+	free(text);
+	return o;
+}
+
+/* Root becomes for good whom the service runs as, the owner of its queue if there is
+ * one: the secret is that account's, and what root may read or run proves nothing. */
+static enum outcome
+become_services(const struct config *c, struct why *why)
+{
+	struct premises p = PREMISES_INIT;
+	struct person who = { 0 };
+	struct stat st;
+	bool known = stat(c->directory, &st) == 0 && person_by_uid(st.st_uid, &who);
+	enum outcome o = premises_take_account(&p, known ? who.login : NULL, why);
+
+	if (o == DONE)
+		o = premises_settle(&p, why);
+	person_free(&who);
+	return o;
+}
+
+/* The account, by what the service goes by: by root as the service would use it, by
+ * others with their own rights, and then the queue would be another. */
+static enum outcome
+try_services(const struct config *c, bool root, bool up, struct why *why)
+{
+	enum outcome o = DONE;
+
+	print_read(c);
+	print_account(c);
+	if (root)
+		printf("queue    %s (the service's)\n", c->directory);
+	fflush(stdout);
+	if (root)
+		o = become_services(c, why);
+	if (o == DONE)
+		o = try_account(c, root ? ERRAND_CHECK_SERVICE : ERRAND_CHECK, why);
+	if (o == DONE)
+		printf("good     %s\n", up ? "mail can be sent" : "the account works");
+	return o;
+}
+
+/* exists: there is a system's configuration here; a container has none, and no root
+ * but its own. */
+static enum outcome
+check_with_service(bool exists, bool up, struct why *why)
+{
+	bool root = geteuid() == 0 && exists;
+	struct config config = { 0 };
+	struct buf path = { 0 };
+	struct why reason = { 0 };
+	enum outcome loaded = root ? config_load_service(&config, &path, &reason) :
+	    config_load(&config, false, &reason);
+	enum outcome o = DONE;
+
+	if (up && !root)
+		o = ask_account(why);
+	if (loaded == DONE) {
+		o = try_services(&config, root, up, why);
+	} else if (root) {
+		print_read(&config);
+		*why = reason;
+		o = loaded;
+	} else if (up) {
+		printf("note     whether the login works can be tried by root, where the service runs: "
+		    "subpost check\n");
+	}
+	buf_free(&path);
+	config_free(&config);
+	return o;
+}
+
+static enum outcome
+do_check(const struct call *c, struct why *why)
+{
+	struct buf socket = { 0 };
+	struct why reason = { 0 };
+	bool exists, up;
+	enum outcome o;
+
+	(void)c;
+	if (config_is_own())
+		return check_own(why);
+	config_socket(&socket, &exists);
+	up = (exists || access(buf_c(&socket), F_OK) == 0) && greet_service(buf_c(&socket), &reason);
+	if (up || (exists && geteuid() == 0))
+		o = check_with_service(exists, up, why);
+	else
+		o = check_own(why);
+	buf_free(&socket);
 	return o;
 }
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
-static const struct verb {
-	const char *name;
-	enum outcome (*run)(struct desk *d, struct why *why);
-	const char *help;
-} verbs[] = {
-	{ "queue", do_queue, "queue [--json]       what waits, and why" },
-	{ "show", do_show, "show ID              one message, what happened to it, its text" },
-	{ "retry", do_retry, "retry [ID...|all]    try again now" },
-	{ "delete", do_delete, "delete ID...         remove without sending" },
-	{ "check", NULL, "check                read the configuration, try the account" },
+static const struct verb verbs[] = {
+	{ "queue", do_ask, "queue [--json]       what waits, and why", "list", true, false },
+	{ "show", do_ask, "show ID              one message, what happened to it, its text", "show", false, false },
+	{ "retry", do_ask, "retry [ID...|all]    try again now", "retry", false, false },
+	{ "hold", do_ask, "hold ID...           keep, and do not send", "hold", false, false },
+	{ "release", do_ask, "release ID...        let go what was held", "release", false, false },
+	{ "delete", do_ask, "delete ID...         remove without sending", "delete", false, false },
+	{ "status", do_ask, "status [--json]      how much waits, the account, who works", "status", true, false },
+	{ "explain", do_explain, "explain [ADDRESS...] which office and why, where mail goes", NULL, false, false },
+	{ "check", do_check, "check                read the configuration, try the account", NULL, false, true },
 };
 
 #define VERBS (sizeof verbs / sizeof verbs[0])
@@ -363,29 +486,29 @@ usage(FILE *to, int status)
 	return status;
 }
 
-/* Options of a verb: so far only --json, for queue. */
+/* Options of a verb: so far only --json. */
 static bool
-take_options(struct desk *d, const struct verb *v)
+take_options(struct call *c)
 {
-	char **to = d->args;
+	char **to = c->args;
 
-	for (char **from = d->args; *from != NULL; from++) {
-		if (v->run == do_queue && strcmp(*from, "--json") == 0)
-			d->json = true;
+	for (char **from = c->args; *from != NULL; from++) {
+		if (c->verb->json && strcmp(*from, "--json") == 0)
+			c->json = true;
 		else if ((*from)[0] == '-')
 			return false;
 		else
 			*to++ = *from;
 	}
 	*to = NULL;
-	return v->run != NULL || d->args[0] == NULL;
+	c->n = (size_t)(to - c->args);
+	return !c->verb->bare || c->n == 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct desk d = { .spool = SPOOL_INIT };
-	const struct verb *v = NULL;
+	struct call c = { 0 };
 	struct why why = { 0 };
 	enum outcome o;
 
@@ -393,26 +516,19 @@ main(int argc, char **argv)
 		return usage(stdout, EX_OK);
 	for (size_t i = 0; argc >= 2 && i < VERBS; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
-			v = &verbs[i];
-	if (v == NULL)
+			c.verb = &verbs[i];
+	if (c.verb == NULL)
 		return usage(stderr, EX_USAGE);
-	d.args = argv + 2;
-	if (!take_options(&d, v))
+	c.args = argv + 2;
+	if (!take_options(&c))
 		return usage(stderr, EX_USAGE);
-	/* A full file is an error to be told, not a death. */
+	/* A full file, or a service that has gone, is an error to be told, not a death. */
 	signal(SIGXFSZ, SIG_IGN);
 	log_open("subpost");
-	o = config_load(&d.config, false, &why);
-	if (v->run == NULL)
-		o = do_check(&d, o, &why);
-	else if (o == DONE &&
-	    (o = spool_open(&d.spool, d.config.directory, d.config.path, &why)) == DONE)
-		o = v->run(&d, &why);
+	o = c.verb->run(&c, &why);
 	if (fflush(stdout) != 0 && o == DONE)
 		o = refuse(&why, EX_IOERR, "cannot write: %s", strerror(errno));
 	if (o != DONE)
 		fprintf(stderr, "subpost: %s\n", why.text);
-	spool_close(&d.spool);
-	config_free(&d.config);
 	return outcome_exit(o, &why);
 }

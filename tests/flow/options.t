@@ -197,7 +197,8 @@ unlike(slurp(spool() . "/queue/$put_off[0].fate"), qr/^renewed/m,
 sendmail([ '-q' ]);
 ok(wait_empty(), 'until they go');
 is(scalar(grep { $_->{to}[0] =~ /a\@x\.example/ } $sh->messages), 2, 'once each');
-is(said(sendmail([ '-q', '-v' ])), "0|the queue is empty\n|", '-q -v says that nothing waits');
+like(said(sendmail([ '-q', '-v' ])), qr/\A0\|the queue is empty\n\|sendmail: own office: [^\n]+\n\z/,
+    '-q -v says that nothing waits, and where');
 for ([ 64, '-qI', 'nonsense' ], [ 64, '-qI', '../../x' ], [ 66, '-qI', '0' x 20 ], [ 66, '-qI' . '0' x 20 ]) {
 	my ($status, @args) = @$_;
 	my $r = sendmail(\@args);

@@ -65,9 +65,9 @@ converse(struct str said, bool batch, bool (*cut_here)(size_t at), struct buf *r
 	static char domain[] = "example.net";
 	struct counter c = COUNTER_INIT;
 
-	c.config.domain = c.config.hostname = domain;
-	c.config.max_size = 3000;
-	c.config.max_recipients = 4;
+	c.office.config.domain = c.office.config.hostname = domain;
+	c.office.config.max_size = 3000;
+	c.office.config.max_recipients = 4;
 	return counter_converse(&c, said, batch, cut_here, replies, why);
 }
 

@@ -58,9 +58,12 @@ sub time_limit
 	alarm shift;
 }
 
+# The queue that is looked at; a test of another office names that one's here.
+our $SPOOL = "$HOME/.local/state/subpost";
+
 sub spool
 {
-	return "$HOME/.local/state/subpost";
+	return $SPOOL;
 }
 
 sub slurp
@@ -374,12 +377,27 @@ sub runner_pid
 # Who holds the lock of that file, likewise.
 sub holder
 {
-	my $inode = (stat shift)[1] // return undef;
+	my ($device, $inode) = stat shift or return undef;
 
 	for (split /\n/, slurp('/proc/locks') // '') {
-		return $1 if /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) \w+:\w+:\Q$inode\E /;
+		return $1 if /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) \w+:\w+:\Q$inode\E / && has_open($1, $device, $inode);
 	}
 	return undef;
+}
+
+# Has that process this file open?  Files of two file systems may have one number.
+# Where nobody can tell, it may be so.
+sub has_open
+{
+	my ($pid, $device, $inode) = @_;
+
+	opendir my $dh, "/proc/$pid/fd" or return 1;
+	for (grep { /^\d+$/ } readdir $dh) {
+		my ($d, $i) = stat "/proc/$pid/fd/$_";
+
+		return 1 if defined $i && $d == $device && $i == $inode;
+	}
+	return 0;
 }
 
 # The list of locks is asked first, because to try the lock is to hold it for

@@ -39,7 +39,7 @@ void
 submit_begin(struct counter *c, const struct submission *asked)
 {
 	assert(box.asked == NULL && !box.held);
-	assert(asked->to->n > 0 && asked->to->n <= c->config.max_recipients);
+	assert(asked->to->n > 0 && asked->to->n <= c->office.config.max_recipients);
 	box.asked = asked;
 	buf_clear(&box.text);
 	snprintf(c->id, sizeof c->id, "ID%u", box.queued + 1);
@@ -50,7 +50,7 @@ submit_text(struct counter *c, struct str text, struct why *why)
 {
 	assert(box.asked != NULL && !str_has(text, '\0'));
 	buf_addstr(&box.text, text);
-	if (box.text.len <= c->config.max_size)
+	if (box.text.len <= c->office.config.max_size)
 		return DONE;
 	box.asked = NULL;
 	return refuse(why, EX_UNAVAILABLE, "too large");

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../compat/await.h"
+#include "await.h"
 #include "clock.h"
 #include "health.h"
 #include "trace.h"

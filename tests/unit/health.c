@@ -96,6 +96,26 @@ an_account_that_is_up_again_stays_up(void **state)
 }
 
 static void
+where_nothing_can_be_written_an_account_is_up_again_all_the_same(void **state)
+{
+	struct world *w = *state;
+	struct health h = { 0 }, back;
+
+	health_fail(&h, &refused, &steps, NOW, 5);
+	assert_int_equal(health_store(&w->s, "default", &h, &w->why), DONE);
+	assert_int_equal(mkdirat(w->s.dir, "health.new", 0700), 0);
+	health_fail(&h, &refused, &steps, NOW, 5);
+	assert_int_equal(health_store(&w->s, "default", &h, &w->why), LATER);
+	health_load(&w->s, "default", &back);
+	assert_true(back.down && back.step == 1);
+	health_succeed(&h);
+	assert_int_equal(health_store(&w->s, "default", &h, &w->why), DONE);
+	health_load(&w->s, "default", &back);
+	assert_false(back.down);
+	assert_int_equal(unlinkat(w->s.dir, "health.new", AT_REMOVEDIR), 0);
+}
+
+static void
 another_accounts_line_is_not_ours(void **state)
 {
 	struct world *w = *state;
@@ -262,6 +282,7 @@ main(void)
 		PROMISE(without_a_file_every_account_is_up),
 		PROMISE(what_was_stored_comes_back),
 		PROMISE(an_account_that_is_up_again_stays_up),
+		PROMISE(where_nothing_can_be_written_an_account_is_up_again_all_the_same),
 		PROMISE(another_accounts_line_is_not_ours),
 		PROMISE(hostile_words_cannot_end_their_line),
 		PROMISE(the_longest_words_come_back_whole),

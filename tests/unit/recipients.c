@@ -341,6 +341,26 @@ a_file_that_is_missing_stops_names_and_nothing_else(void **state)
 }
 
 static void
+a_file_that_was_written_elsewhere_need_not_be_here(void **state)
+{
+	static char missing[] = "/nowhere/aliases", name[] = "bob";
+	struct config c = usual();
+	struct directory d = { .config = &c, .elsewhere = true };
+	struct recipient bob = { .address = name };
+	struct recipients to = { 0 };
+	struct why why = { 0 };
+
+	(void)state;
+	c.aliases = missing;
+	assert_int_equal(directory_resolve(&d, &bob, &to, &why), DONE);
+	assert_int_equal(to.n, 1);
+	assert_string_equal(to.v[0].address, "bob@example.net");
+	assert_true(d.absent);
+	recipients_free(&to);
+	directory_free(&d);
+}
+
+static void
 wishes_go_with_the_recipient(void **state)
 {
 	static const struct {
@@ -532,6 +552,7 @@ main(void)
 		cmocka_unit_test(a_name_that_is_repeated_is_looked_up_once),
 		cmocka_unit_test(what_cannot_be_sent_to_is_refused_by_name),
 		cmocka_unit_test(a_file_that_is_missing_stops_names_and_nothing_else),
+		cmocka_unit_test(a_file_that_was_written_elsewhere_need_not_be_here),
 		cmocka_unit_test(wishes_go_with_the_recipient),
 		cmocka_unit_test(of_two_mentions_the_first_ones_wishes_stay),
 		cmocka_unit_test(who_is_taken_off_is_off),

@@ -116,10 +116,10 @@ make_counter(void)
 	static char domain[] = "example.net";
 	struct counter c = COUNTER_INIT;
 
-	c.config.domain = domain;
-	c.config.hostname = hostname;
-	c.config.max_size = 60000;
-	c.config.max_recipients = 3;
+	c.office.config.domain = domain;
+	c.office.config.hostname = hostname;
+	c.office.config.max_size = 60000;
+	c.office.config.max_recipients = 3;
 	return c;
 }
 
@@ -788,7 +788,7 @@ serve_client(int (*be_client)(int to, int from), int flags, enum outcome *o, str
 
 	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	c.config.max_recipients = 1000000;
+	c.office.config.max_recipients = 1000000;
 	counter_clear(-1);
 	pid = fork();
 	assert_true(pid >= 0);

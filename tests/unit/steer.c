@@ -18,6 +18,8 @@
 
 #include "steer.h"
 
+static const struct asker everybody = { .all = true, .own = true };
+
 #define ID_A "0GT2C3D4E5F6AAAAAAAA"
 #define ID_B "0GT2C3D4E5F6BBBBBBBB"
 #define ID_C "0GT2C3D4E5F6CCCCCCCC"
@@ -108,7 +110,7 @@ state_of(struct world *w, const char *id)
 	struct letter l = LETTER_INIT;
 	enum spool_place place = SPOOL_QUEUE;
 
-	assert_int_equal(steer_find(&w->s, id, false, &l, &place, &w->why), DONE);
+	assert_int_equal(steer_find(&w->s, &everybody, id, false, &l, &place, &w->why), DONE);
 	snprintf(text, sizeof text, "%c%c%zu%c", l.fate.renewed != 0 ? 'A' : '.',
 	    l.fate.held ? 'h' : l.fate.next != 0 ? '+' : '0', fate_count(&l.fate, LATER),
 	    place == SPOOL_FAILED ? 'f' : 'q');
@@ -124,13 +126,13 @@ a_message_is_found_where_it_is(void **state)
 	struct fate f = { 0 };
 	enum spool_place place = SPOOL_FAILED;
 
-	assert_int_equal(steer_find(&w->s, ID_A, true, &l, &place, &w->why), DONE);
+	assert_int_equal(steer_find(&w->s, &everybody, ID_A, true, &l, &place, &w->why), DONE);
 	assert_int_equal(place, SPOOL_QUEUE);
 	spool_letter_free(&l);
 	fate_init(&f, 2);
 	assert_int_equal(spool_fail(&w->s, ID_A, &f, &w->why), DONE);
 	fate_free(&f);
-	assert_int_equal(steer_find(&w->s, ID_A, true, &l, &place, &w->why), DONE);
+	assert_int_equal(steer_find(&w->s, &everybody, ID_A, true, &l, &place, &w->why), DONE);
 	assert_int_equal(place, SPOOL_FAILED);
 	spool_letter_free(&l);
 }
@@ -152,10 +154,10 @@ what_is_no_id_or_no_message_is_told_apart(void **state)
 		struct letter l = LETTER_INIT;
 		enum spool_place place;
 
-		assert_int_not_equal(steer_find(&w->s, rows[i].id, true, &l, &place, &w->why), DONE);
+		assert_int_not_equal(steer_find(&w->s, &everybody, rows[i].id, true, &l, &place, &w->why), DONE);
 		assert_int_equal(w->why.exit, rows[i].status);
 		spool_letter_free(&l);
-		assert_int_not_equal(steer_retry(&w->s, rows[i].id, &w->why), DONE);
+		assert_int_not_equal(steer_retry(&w->s, &everybody, rows[i].id, &w->why), DONE);
 		assert_int_equal(w->why.exit, rows[i].status);
 	}
 }
@@ -170,9 +172,9 @@ what_is_being_sent_is_left_alone(void **state)
 	put_off(w, ID_A, false);
 	assert_int_equal(spool_read(&w->s, SPOOL_QUEUE, ID_A, &l, &w->why), DONE);
 	assert_true(spool_lock(&l));
-	assert_int_equal(steer_retry(&w->s, ID_A, &w->why), LATER);
+	assert_int_equal(steer_retry(&w->s, &everybody, ID_A, &w->why), LATER);
 	assert_int_equal(w->why.exit, EX_TEMPFAIL);
-	assert_int_equal(steer_retry_all(&w->s, true, &waiting, &w->why), DONE);
+	assert_int_equal(steer_retry_all(&w->s, &everybody, true, &waiting, &w->why), DONE);
 	assert_int_equal(waiting, 1);
 	spool_letter_free(&l);
 	assert_string_equal(state_of(w, ID_A), ".+1q");
@@ -219,7 +221,7 @@ what_moves_while_we_wait_for_it_is_found_where_it_went(void **state)
 		close(ready[1]);
 		assert_int_equal(read(ready[0], &c, 1), 1);
 		close(ready[0]);
-		assert_int_equal(steer_find(&w->s, ID_A, true, &l, &place, &w->why), DONE);
+		assert_int_equal(steer_find(&w->s, &everybody, ID_A, true, &l, &place, &w->why), DONE);
 		assert_int_not_equal(place, from);
 		assert_int_equal(l.fate.tries, 3);
 		spool_letter_free(&l);
@@ -238,12 +240,12 @@ one_that_is_retried_begins_anew_for_everybody(void **state)
 
 	put_off(w, ID_A, true);
 	assert_string_equal(state_of(w, ID_A), ".h1q");
-	assert_int_equal(steer_retry(&w->s, ID_A, &w->why), DONE);
+	assert_int_equal(steer_retry(&w->s, &everybody, ID_A, &w->why), DONE);
 	assert_string_equal(state_of(w, ID_A), "A02q");
 	fate_init(&f, 2);
 	assert_int_equal(spool_fail(&w->s, ID_A, &f, &w->why), DONE);
 	fate_free(&f);
-	assert_int_equal(steer_retry(&w->s, ID_A, &w->why), DONE);
+	assert_int_equal(steer_retry(&w->s, &everybody, ID_A, &w->why), DONE);
 	assert_string_equal(state_of(w, ID_A), "A02q");
 }
 
@@ -257,13 +259,13 @@ all_are_tried_now_and_only_a_person_renews_or_releases_them(void **state)
 	queue(w, ID_C);
 	put_off(w, ID_A, false);
 	put_off(w, ID_B, true);
-	assert_int_equal(steer_retry_all(&w->s, false, &waiting, &w->why), DONE);
+	assert_int_equal(steer_retry_all(&w->s, &everybody, false, &waiting, &w->why), DONE);
 	assert_int_equal(waiting, 3);
 	assert_string_equal(state_of(w, ID_A), ".01q");
 	assert_string_equal(state_of(w, ID_B), ".h1q");
 	assert_string_equal(state_of(w, ID_C), ".02q");
 	put_off(w, ID_A, false);
-	assert_int_equal(steer_retry_all(&w->s, true, &waiting, &w->why), DONE);
+	assert_int_equal(steer_retry_all(&w->s, &everybody, true, &waiting, &w->why), DONE);
 	assert_string_equal(state_of(w, ID_A), "A01q");
 	assert_string_equal(state_of(w, ID_B), "A01q");
 	assert_string_equal(state_of(w, ID_C), ".02q");
@@ -278,11 +280,84 @@ what_is_damaged_stays_held(void **state)
 
 	assert_int_equal(pwrite(fd, "9", 1, 9), 1);
 	close(fd);
-	assert_int_equal(steer_retry(&w->s, ID_A, &w->why), NEVER);
+	assert_int_equal(steer_retry(&w->s, &everybody, ID_A, &w->why), NEVER);
 	assert_int_equal(w->why.exit, EX_DATAERR);
 	assert_non_null(strstr(w->why.text, "stays held"));
-	assert_int_equal(steer_retry_all(&w->s, true, &waiting, &w->why), DONE);
+	assert_int_equal(steer_retry_all(&w->s, &everybody, true, &waiting, &w->why), DONE);
 	assert_int_equal(waiting, 1);
+}
+
+static void
+what_is_released_begins_anew_but_not_for_who_was_refused(void **state)
+{
+	struct world *w = *state;
+
+	put_off(w, ID_A, true);
+	assert_int_equal(steer_release(&w->s, &everybody, ID_A, &w->why), DONE);
+	assert_string_equal(state_of(w, ID_A), "A01q");
+	assert_int_equal(steer_release(&w->s, &everybody, ID_A, &w->why), NEVER);
+	assert_int_equal(w->why.exit, EX_NOINPUT);
+	assert_non_null(strstr(w->why.text, "is not held"));
+}
+
+static void
+assert_held(struct world *w, const char *reason)
+{
+	struct letter l = LETTER_INIT;
+	enum spool_place place;
+
+	assert_int_equal(steer_find(&w->s, &everybody, ID_A, false, &l, &place, &w->why), DONE);
+	assert_true(l.fate.held);
+	assert_string_equal(l.fate.hold_reason, reason);
+	spool_letter_free(&l);
+}
+
+static void
+what_is_held_keeps_its_first_reason(void **state)
+{
+	static const struct asker seven = { .uid = 7, .all = true };
+	struct world *w = *state;
+
+	assert_int_equal(steer_hold(&w->s, &seven, ID_A, NULL, &w->why), DONE);
+	assert_held(w, "held by uid 7");
+	assert_int_equal(steer_hold(&w->s, &everybody, ID_A, "another", &w->why), DONE);
+	assert_held(w, "held by uid 7");
+	assert_int_equal(steer_release(&w->s, &everybody, ID_A, &w->why), DONE);
+	assert_int_equal(steer_hold(&w->s, &everybody, ID_A, "looks \033[31m odd", &w->why), DONE);
+	assert_held(w, "looks \\x1b[31m odd");
+}
+
+/* The fate of a hold is a fate like others: what was known stays known. */
+static void
+a_hold_forgets_nothing(void **state)
+{
+	struct world *w = *state;
+
+	put_off(w, ID_A, false);
+	assert_int_equal(steer_hold(&w->s, &everybody, ID_A, NULL, &w->why), DONE);
+	assert_string_equal(state_of(w, ID_A), ".h1q");
+	assert_int_equal(steer_delete(&w->s, &everybody, ID_A, &w->why), DONE);
+	assert_int_equal(steer_hold(&w->s, &everybody, ID_A, NULL, &w->why), LATER);
+	assert_int_equal(w->why.exit, EX_NOINPUT);
+}
+
+static void
+all_of_them_are_all_of_the_askers(void **state)
+{
+	static const struct asker five = { .uid = 5 }, root = { .uid = 0 }, nobody = { .uid = 0, .nobody = true };
+	struct world *w = *state;
+	size_t waiting = 9;
+
+	put_off(w, ID_A, true);
+	assert_int_equal(steer_retry_all(&w->s, &five, true, &waiting, &w->why), DONE);
+	assert_int_equal(waiting, 0);
+	assert_string_equal(state_of(w, ID_A), ".h1q");
+	assert_int_equal(steer_retry_all(&w->s, &nobody, true, &waiting, &w->why), DONE);
+	assert_int_equal(waiting, 0);
+	assert_string_equal(state_of(w, ID_A), ".h1q");
+	assert_int_equal(steer_retry_all(&w->s, &root, true, &waiting, &w->why), DONE);
+	assert_int_equal(waiting, 1);
+	assert_string_equal(state_of(w, ID_A), "A01q");
 }
 
 #define IN_A_SPOOL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -298,6 +373,10 @@ main(void)
 		IN_A_SPOOL(one_that_is_retried_begins_anew_for_everybody),
 		IN_A_SPOOL(all_are_tried_now_and_only_a_person_renews_or_releases_them),
 		IN_A_SPOOL(what_is_damaged_stays_held),
+		IN_A_SPOOL(what_is_released_begins_anew_but_not_for_who_was_refused),
+		IN_A_SPOOL(what_is_held_keeps_its_first_reason),
+		IN_A_SPOOL(a_hold_forgets_nothing),
+		IN_A_SPOOL(all_of_them_are_all_of_the_askers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

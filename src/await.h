@@ -8,6 +8,8 @@
 #ifndef AWAIT_H
 #define AWAIT_H
 
+#include <stdio.h>
+
 #include "buf.h"
 #include "outcome.h"
 #include "spool.h"
@@ -18,8 +20,10 @@ struct await {
 	int trace;              /* the dialogue, where it is shown; -1 */
 	struct buf line;        /* of it, not yet shown */
 	const char *account;    /* whose state is told where nothing was said; borrowed */
+	FILE *shown;            /* where the dialogue goes; NULL: stderr.  Borrowed */
+	int caller;             /* a connection at whose end nobody waits any more; -1 */
 };
-#define AWAIT_INIT { .fd = -1, .trace = -1, .account = "default" }
+#define AWAIT_INIT { .fd = -1, .trace = -1, .account = "default", .caller = -1 }
 
 /* Before the message is let go of, so that nothing is missed.  dialogue: asks
  * the courier to write down what is said about it (see trace.h).  That there is
@@ -30,7 +34,7 @@ void await_prepare(struct await *a, const struct spool *s, const char *id, bool 
  * held (then at once), with the last word about it in the reason.  NEVER (69):
  * removed by hand, or refused for somebody, who is named; while others still
  * wait, so do we, and that is said when the time is over.  The dialogue goes to
- * stderr, line by line, as it comes. */
+ * a->shown, line by line, as it comes.  LATER at once where a->caller is at its end. */
 enum outcome await_outcome(struct await *a, const struct spool *s, const char *id, long seconds,
     struct why *why);
 void await_end(struct await *a, const struct spool *s, const char *id);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "clock.h"
 #include "codec.h"
 #include "file.h"
@@ -51,7 +52,8 @@ prepare_dialogue(struct await *a, const struct spool *s, const char *id)
 	trace_path(s, id, &path);
 	a->trace = trace_make(s, id);
 	if (a->trace < 0 || !watch(a, buf_c(&path), IN_MODIFY))
-		fprintf(stderr, "sendmail: the dialogue cannot be shown: %s\n", strerror(errno));
+		fprintf(a->shown != NULL ? a->shown : stderr,
+		    "sendmail: the dialogue cannot be shown: %s\n", strerror(errno));
 	buf_free(&path);
 }
 
@@ -87,7 +89,7 @@ await_end(struct await *a, const struct spool *s, const char *id)
 
 /* Masked again: what a courier writes may be what a server made it write. */
 static void
-print_lines(struct buf *text)
+print_lines(struct buf *text, FILE *out)
 {
 	struct str rest = buf_str(text), line;
 	struct buf shown = { 0 };
@@ -96,8 +98,8 @@ print_lines(struct buf *text)
 		codec_mask(&shown, line);
 		buf_addc(&shown, '\n');
 	}
-	fwrite(buf_c(&shown), 1, shown.len, stderr);
-	fflush(stderr);
+	fwrite(buf_c(&shown), 1, shown.len, out);
+	fflush(out);
 	buf_free(&shown);
 	buf_cut(text, text->len - rest.len);
 	if (text->len > LINE_LIMIT)
@@ -115,7 +117,7 @@ follow(struct await *a)
 		return;
 	while (file_read(a->trace, chunk, sizeof chunk, &n) == 0 && n > 0) {
 		buf_add(&a->line, chunk, n);
-		print_lines(&a->line);
+		print_lines(&a->line, a->shown != NULL ? a->shown : stderr);
 	}
 }
 
@@ -151,11 +153,15 @@ read_news(const struct await *a, const char *id, struct news *news)
 }
 
 /* Sleeps until something that concerns the message has happened, and shows the
- * dialogue meanwhile.  False when the time is over. */
+ * dialogue meanwhile.  False when the time is over, or nobody wants to know. */
 static bool
 wait_for_news(struct await *a, const char *id, double end, struct news *news)
 {
-	struct pollfd p = { .fd = a->fd, .events = POLLIN };
+	/* What else the caller has to say can wait; without one, poll passes over -1. */
+	struct pollfd p[] = {
+		{ .fd = a->fd, .events = POLLIN },
+		{ .fd = a->caller, .events = POLLRDHUP },
+	};
 	bool concerned = false;
 
 	for (;;) {
@@ -163,9 +169,10 @@ wait_for_news(struct await *a, const char *id, double end, struct news *news)
 
 		concerned = read_news(a, id, news);
 		follow(a);
-		if (concerned || left <= 0)
+		if (concerned || left <= 0 || (p[1].revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0)
 			return concerned;
-		poll(&p, 1, left < 86400 ? (int)(left * 1000) + 1 : 86400 * 1000);
+		p[1].revents = 0;
+		poll(p, 2, left < 86400 ? (int)(left * 1000) + 1 : 86400 * 1000);
 	}
 }
 
@@ -217,10 +224,16 @@ static enum outcome
 explain_delay(const struct await *a, const struct spool *s, const char *id, const struct letter *l,
     struct why *why)
 {
+	struct buf last = { 0 }, shown = { 0 };
 	struct health h = { 0 };
-	struct buf last = { 0 };
 
 	health_load(s, a->account, &h);
+	/* At the counter it may have been said of somebody else's mail. */
+	if (a->caller >= 0) {
+		address_hide(str_of(h.why.text), &shown);
+		snprintf(h.why.text, sizeof h.why.text, "%s", buf_c(&shown));
+		buf_free(&shown);
+	}
 	if (!l->damaged && l->fate.last.text[0] != '\0')
 		buf_addf(&last, "; last: %s", l->fate.last.text);
 	else if (h.down)
