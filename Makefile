@@ -39,7 +39,7 @@ LIB = \
 	src/envelope.c src/fate.c src/reply.c src/verdict.c src/schedule.c src/rate.c src/report.c src/agenda.c \
 	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c src/manager.c src/landlock.c src/fence.c src/desk.c src/settings.c src/usage.c src/admit.c src/watch.c src/pace.c \
 	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
-	src/ledger.c src/account.c src/post.c src/dispatch.c src/runner.c src/steer.c src/await.c src/listing.c src/verbs.c src/premises.c src/office.c \
+	src/ledger.c src/account.c src/post.c src/dispatch.c src/runner.c src/steer.c src/await.c src/listing.c src/verbs.c src/clerk.c src/callers.c src/greeting.c src/premises.c src/roster.c src/spare.c src/service.c src/office.c \
 	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/newaliases.c
 
 # The face is started for every message, and a dynamic loader would be a sixth of
@@ -69,7 +69,7 @@ MANUAL_DIRS = $(mandir)/man1 $(mandir)/man5 $(mandir)/man8
 UNITS = buf codec file log outcome phrase dsn pattern address host intake dots mailarg header complete force adapt \
 	envelope fate reply verdict schedule rate report agenda person config aliases targets spool health pace trace \
 	wake errand secret manager fence desk settings usage admit watch conn sasl sandbox dialogue await steer verbs \
-	office options recipients smtpin
+	office clerk callers greeting roster spare options recipients smtpin
 TOOLS = smarthost addresses
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,

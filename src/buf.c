@@ -279,14 +279,20 @@ void
 buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
+	size_t room;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	/* Most of it fits into what is there, and is not printed twice. */
+	buf_reserve(b, 1);
+	room = b->cap - b->len;
+	n = vsnprintf(b->p + b->len, room, fmt, ap);
 	if (n < 0)
 		out_of_memory();
-	buf_reserve(b, (size_t)n);
-	vsnprintf(b->p + b->len, (size_t)n + 1, fmt, again);
+	if ((size_t)n >= room) {
+		buf_reserve(b, (size_t)n);
+		vsnprintf(b->p + b->len, (size_t)n + 1, fmt, again);
+	}
 	b->len += (size_t)n;
 	va_end(again);
 }

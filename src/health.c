@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec.h"
 #include "file.h"
@@ -89,6 +90,9 @@ health_store(const struct spool *s, const char *account, const struct health *h,
 	}
 	buf_addc(&text, '\n');
 	r = file_replace(s->dir, "health", buf_str(&text), false);
+	/* A full disk keeps nobody from sending: without the file the account is up, too. */
+	if (r < 0 && !h->down && unlinkat(s->dir, "health", 0) == 0)
+		r = 0;
 	buf_free(&text);
 	if (r < 0)
 		return later(why, SCOPE_NONE, "", "cannot write %s/health: %s", s->path, strerror(errno));

@@ -92,7 +92,7 @@ judge_file(const char *path, const struct stat *st, struct why *why)
 	if (!S_ISREG(st->st_mode))
 		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s is not a regular file; "
 		    "name a file whose first line is the password", p.p);
-	if (!is_roots && st->st_uid != geteuid())
+	if (!person_is_trusted(st->st_uid))
 		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s belongs to %s, so it is "
 		    "not trusted; run: chown %s '%s'", p.p, login_of(st->st_uid).p,
 		    login_of(geteuid()).p, p.p);
@@ -144,7 +144,8 @@ take_file(const char *path, struct buf *secret, struct why *why)
 		    login_of(geteuid()).p, login_of(geteuid()).p, p.p, login_of(geteuid()).p);
 	if (error == ENOENT)
 		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s is not there; write the "
-		    "password into it, then run: chmod 0600 '%s'", p.p, p.p);
+		    "password into it, then run: chmod 0600 '%s' && chown %s '%s'", p.p, p.p,
+		    login_of(geteuid()).p, p.p);
 	if (error != 0)
 		return file_failed(path, error, why);
 	if (fstat(fd, &st) < 0)

@@ -14,7 +14,7 @@ my @FLOORS = (
 	[ qw(buf clock file codec log outcome) ],
 	[ qw(phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate reply verdict schedule rate report agenda) ],
 	[ qw(person keys inifile config trusted aliases targets spool health pace trace wake errand secret conn tls sasl smtp sandbox manager landlock fence desk settings usage admit watch) ],
-	[ qw(ledger dispatch runner steer await listing verbs premises office courier subpostd subpost sendmail options recipients submit talk smtpin newaliases account post) ],
+	[ qw(ledger dispatch runner steer await listing verbs clerk callers greeting premises roster spare service office courier subpostd subpost sendmail options recipients submit talk smtpin newaliases account post) ],
 );
 my %MAIN = map { $_ => 1 } qw(courier subpostd subpost sendmail);
 my %LIBRARY = (

@@ -116,7 +116,7 @@ sub calls
 SKIP: {
 	spew("$T/trace", '');
 	chmod 0666, "$T/trace";
-	skip 'strace cannot be run here', 10 if inject()->{status} != 0;
+	skip 'strace cannot be run here', 14 if inject()->{status} != 0;
 	arrives('seen by strace it is the same');
 	wait_no_runner();
 	my @opened = grep { /^openat/ } calls();
@@ -132,7 +132,14 @@ SKIP: {
 		wait_no_runner();
 	}
 	$r = inject('linkat:error=ENOENT:when=1');
-	is("$r->{status} $r->{err}", '0 ', 'an unnamed file that cannot be named');
+	is("$r->{status} $r->{err}", '0 ', 'an unnamed file that cannot be named by its descriptor');
+	like(join("\n", calls()), qr{INJECTED.*\nlinkat\(AT_FDCWD, "/proc/self/fd/\d+", \d+, "\w+", AT_SYMLINK_FOLLOW\) = 0}s,
+	    'is named by way of /proc');
+	arrives('sent whole');
+	tmp_is_empty();
+	wait_no_runner();
+	$r = inject('linkat:error=ENOENT:when=1..2');
+	is("$r->{status} $r->{err}", '0 ', 'one that cannot be named at all');
 	like(join("\n", calls()), qr/INJECTED.*O_EXCL.*^linkat\(\d+, "(\w+)", \d+, "\1", 0\)/ms,
 	    'is written again with a name');
 	arrives('sent whole');
