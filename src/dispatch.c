@@ -58,7 +58,8 @@ has_more(const struct job *j)
 bool
 dispatch_may_call(const struct dispatch *d, time_t now)
 {
-	return !d->leaving && d->nkept == 0 && account_not_before(&d->account, now) == 0 && account_pause(&d->account) == 0;
+	return !d->leaving && d->nkept == 0 && account_not_before(&d->account, now) == 0 &&
+	    account_pause(&d->account) == 0;
 }
 
 int64_t
@@ -71,7 +72,9 @@ dispatch_ms(const struct dispatch *d, time_t now)
 
 	if (w == NULL || d->leaving || d->nkept > 0 || (c->pid != 0 && (!c->ready || c->quitting)))
 		return -1;
-	due = c->pid == 0 && account_not_before(&d->account, now) > w->due ? account_not_before(&d->account, now) : w->due;
+	due = w->due;
+	if (c->pid == 0 && account_not_before(&d->account, now) > due)
+		due = account_not_before(&d->account, now);
 	ms = due > now ? (due - now) * 1000 : 0;
 	if (pause > ms)
 		ms = pause;

@@ -676,7 +676,8 @@ enum outcome
 service_run(const char *account, struct why *why)
 {
 	struct service s = { .premises = PREMISES_INIT, .spool = SPOOL_INIT, .wake = { .fd = -1 },
-		.spare = SPARE_INIT, .fence = FENCE_INIT, .watch = WATCH_INIT, .signals = -1, .log = -1, .roster = ROSTER_INIT,
+		.spare = SPARE_INIT, .fence = FENCE_INIT, .watch = WATCH_INIT, .signals = -1, .log = -1,
+		.roster = ROSTER_INIT,
 		.callers = { .caps = { SERVICE_CLERKS_UID, SERVICE_CLERKS, SERVICE_WAITING_UID,
 		SERVICE_WAITING } } };
 	enum outcome o;
