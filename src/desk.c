@@ -438,8 +438,8 @@ check_hello(struct str line, const char *path, struct why *why)
 #define OUR_HELLO "h\0\0\11" DESK_HELLO_TEXT
 _Static_assert(sizeof OUR_HELLO - 1 - DESK_HEAD == '\11', "the length of our hello");
 
-static bool
-has_hung_up(int fd)
+bool
+desk_is_gone(int fd)
 {
 	struct pollfd p = { .fd = fd };
 
@@ -476,7 +476,7 @@ desk_greet(struct desk *d, const char *path, struct buf *settings, struct why *w
 	str_line(&rest, &line);
 	if ((o = check_hello(line, path, why)) != DONE)
 		return o;
-	if (has_hung_up(d->fd))
+	if (desk_is_gone(d->fd))
 		return hear_refusal(d, why);
 	buf_addstr(settings, rest);
 	d->owed = sizeof OUR_HELLO - 1;

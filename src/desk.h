@@ -87,6 +87,9 @@ bool desk_is_amid(const struct desk *d);
 /* Is a whole frame here already, or the end?  Nothing is waited for. */
 bool desk_has_news(struct desk *d);
 
+/* Has the other end hung up?  What it may have written before is not looked at. */
+bool desk_is_gone(int fd);
+
 /* Writes a frame; a text over DESK_FRAME_MAX goes as several.  Blocks as long as
  * the socket does (SO_SNDTIMEO).  False with errno when the other end is gone or
  * takes nothing. */

@@ -104,6 +104,12 @@ lose_starter(struct roster *r)
 		r->couriers[i].ours = false;
 }
 
+bool
+roster_may_serve(const struct roster *r)
+{
+	return r->ncouriers < ROSTER_COURIERS;
+}
+
 void
 roster_serve(struct roster *r)
 {

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define ROSTER_COURIERS 64      /* that run at once, at most; those of earlier runners too */
+
 struct roster {
 	pid_t runner;           /* 0: none */
 	int starter;            /* where it asks for couriers; to be polled */
@@ -42,8 +44,10 @@ double roster_due_at(const struct roster *r);
 pid_t roster_fork(struct roster *r, int *starter);
 /* The runner ends its transaction; renew: and another one, who lifts a back-off, follows. */
 void roster_dismiss(struct roster *r, bool renew);
-/* A request of the runner's, when starter can be read. */
+/* A request of the runner's, when starter can be read; and may there be one?  Somebody who
+ * has taken the runner over shall not fill the machine with couriers. */
 void roster_serve(struct roster *r);
+bool roster_may_serve(const struct roster *r);
 /* A child has ended that is no clerk. */
 void roster_ended(struct roster *r, pid_t pid, int status);
 /* Is nobody at work? */

@@ -327,8 +327,10 @@ reap(struct service *s)
 	uid_t uid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		/* One that ended by himself is not followed before there has been a caller:
+		 * whatever he died of, the next might, and so at full speed. */
 		if (pid == s->spare.pid)
-			change_spare(s);
+			spare_dismiss(&s->spare);
 		else if (callers_ended(&s->callers, pid, &uid))
 			end_clerk(s, uid, status);
 		else
@@ -392,15 +394,6 @@ serve(struct service *s, int fd, const struct ucred *who)
 	desk_hang_up(fd);
 }
 
-/* Has he hung up while he waited?  What he may have written is not looked at. */
-static bool
-is_gone(int fd)
-{
-	struct pollfd p = { .fd = fd };
-
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
-}
-
 /* His place; where there is none, those who were tired of waiting are sent off first.  Not at
  * each one's coming: a crowd would make us look at everybody all the time. */
 static enum callers_place
@@ -411,7 +404,7 @@ find_place(struct service *s, int fd, uid_t uid, unsigned *others)
 	if (place != CALLERS_TOO_MANY || clock_now() < s->sweep_at)
 		return place;
 	s->sweep_at = clock_now() + SWEEP_PAUSE;
-	return callers_sweep(&s->callers, is_gone) > 0 ?
+	return callers_sweep(&s->callers, desk_is_gone) > 0 ?
 	    callers_come(&s->callers, fd, uid, others) : place;
 }
 
@@ -564,11 +557,10 @@ turn(struct service *s)
 	struct pollfd p[] = {
 		{ .fd = s->signals, .events = POLLIN },
 		{ .fd = s->accept_at > 0 ? -1 : s->premises.door, .events = POLLIN },
-		{ .fd = s->roster.starter, .events = POLLIN },
+		{ .fd = roster_may_serve(&s->roster) ? s->roster.starter : -1, .events = POLLIN },
 		{ .fd = roster_may_wake(&s->roster) && !s->leaving ? s->wake.fd : -1, .events = POLLIN },
 		{ .fd = s->leaving ? -1 : s->watch.fd, .events = POLLIN },
 	};
-
 	struct timespec room;
 
 	if (ppoll(p, sizeof p / sizeof p[0], next_wait(s, &room), NULL) < 0 && errno != EINTR) {

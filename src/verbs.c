@@ -9,9 +9,6 @@
 #include "listing.h"
 #include "wake.h"
 
-#define TELL_TRIES 150          /* a runner who has too many words is told again, */
-#define TELL_PAUSE (20 * 1000 * 1000)   /* so many ns apart: three seconds in all */
-
 /* One question. */
 struct question {
 	struct spool *spool;
@@ -35,23 +32,8 @@ takes(struct question *q, const char *word)
 
 /* ---- the runner ---------------------------------------------------------------------- */
 
-/* A word that is lost is more than a late one here: the runner believes that what
- * rests still rests. */
-static enum wake_sent
-tell(const struct spool *s, struct str words)
-{
-	const struct timespec pause = { 0, TELL_PAUSE };
-	enum wake_sent sent = wake_send(s, words);
-
-	for (int i = 0; sent == WAKE_FULL && i < TELL_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		sent = wake_send(s, words);
-	}
-	return sent;
-}
-
-/* The runner looks at this message again; the uid is the lane that it is in, and said
- * where it is known without asking. */
+/* The runner looks at this message again: what rests he believes to rest still.  The uid
+ * is the lane that it is in, and said where it is known without asking. */
 static enum wake_sent
 tell_of(const struct question *q, const char *id)
 {
@@ -61,7 +43,7 @@ tell_of(const struct question *q, const char *id)
 	buf_addf(&words, "wake %s", id);
 	if (!q->who->own && !q->who->all)
 		buf_addf(&words, " %lu", (unsigned long)q->who->uid);
-	sent = tell(q->spool, buf_str(&words));
+	sent = wake_insist(q->spool, buf_str(&words));
 	buf_free(&words);
 	return sent;
 }
@@ -135,7 +117,7 @@ lift_back_off(const struct question *q, struct why *why)
 {
 	if (q->who->own)
 		return wake_runner(q->spool, STR("retry"), true, why);
-	return answer_for(tell(q->spool, STR("retry")), why);
+	return answer_for(wake_insist(q->spool, STR("retry")), why);
 }
 
 /* Until when the account waits for all that this asker may do about it; 0: it does not. */

@@ -324,16 +324,24 @@ start_runner(bool retry, struct why *why)
 	return DONE;
 }
 
-enum outcome
-wake_runner(const struct spool *s, struct str words, bool retry, struct why *why)
+enum wake_sent
+wake_insist(const struct spool *s, struct str words)
 {
 	const struct timespec pause = { 0, FULL_PAUSE };
 	enum wake_sent sent = wake_send(s, words);
 
-	for (int i = 0; retry && sent == WAKE_FULL && i < FULL_TRIES; i++) {
+	for (int i = 0; sent == WAKE_FULL && i < FULL_TRIES; i++) {
 		nanosleep(&pause, NULL);
 		sent = wake_send(s, words);
 	}
+	return sent;
+}
+
+enum outcome
+wake_runner(const struct spool *s, struct str words, bool retry, struct why *why)
+{
+	enum wake_sent sent = retry ? wake_insist(s, words) : wake_send(s, words);
+
 	if (sent == WAKE_FULL && retry)
 		return later(why, SCOPE_NONE, "", "the queue's runner does not listen; it may be stopped, "
 		    "find it with: fuser %s/lock", s->path);

@@ -26,7 +26,10 @@ enum wake_sent {
 
 /* Sends words without ever waiting. */
 enum wake_sent wake_send(const struct spool *s, struct str words);
-/* The same on a socket made before (wake_socket): for a courier behind its
+/* The same for words that say more than that something is new: a runner who has too
+ * many is told again for a few seconds. */
+enum wake_sent wake_insist(const struct spool *s, struct str words);
+/* wake_send on a socket made before (wake_socket): for a courier behind its
  * sandbox, which can make none. */
 int wake_socket(void);
 enum wake_sent wake_send_on(int fd, const char *path, struct str words);

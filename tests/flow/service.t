@@ -103,6 +103,7 @@ sub ready
 }
 
 sub clerks { return grep { (slurp("/proc/$_/comm") // '') eq "subpostd-clerk\n" } processes(qr/^subpostd/) }
+sub spares { return grep { (slurp("/proc/$_/comm") // '') eq "subpostd-spare\n" } processes(qr/^subpostd/) }
 sub runners { return grep { (slurp("/proc/$_/comm") // '') eq "subpostd-runner\n" } processes(qr/^subpostd/) }
 
 # -- opening
@@ -139,6 +140,17 @@ sub runners { return grep { (slurp("/proc/$_/comm") // '') eq "subpostd-runner\n
 	is(got($s, 'first'), 'ann', 'once');
 	ok(wait_for(sub { processes(qr/^subpost/) == 2 }, 10, 'the others to leave'), 'and then it is those two again');
 	is($service->pid, (sort { $a <=> $b } processes(qr/^subpostd/))[0], 'the same');
+
+	my ($spare) = spares();
+	kill 'KILL', $spare;
+	ok(wait_for(sub { !-e "/proc/$spare" }, 10, 'its end'), 'a spare clerk that dies');
+	# Nothing to wait for: that nothing comes.
+	my $end = time + 0.2;
+	my $followed = 0;
+	$followed ||= spares() while time < $end;
+	ok(!$followed, 'is not followed by the next, which might die as fast');
+	is((first_frame(call()) // [])->[0], 'h', 'whoever calls is greeted all the same');
+	ok(wait_for(sub { spares() == 1 }, 10, 'a spare clerk'), 'and is followed by a spare clerk');
 
 	my $inode = (stat spool() . '/runner')[1];
 	is(run([ "$B/subpostd", '--retry' ], %WITH)->{status}, 0, 'a runner that somebody starts by hand');

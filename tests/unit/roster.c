@@ -150,6 +150,20 @@ one_that_is_sent_away_is_told_by_a_signal(void **state)
 	roster_free(&r);
 }
 
+/* One who has taken a runner over can ask for couriers as fast as he likes. */
+static void
+couriers_are_counted(void **state)
+{
+	struct roster r = ROSTER_INIT;
+
+	(void)state;
+	assert_true(roster_may_serve(&r));
+	r.ncouriers = ROSTER_COURIERS - 1;
+	assert_true(roster_may_serve(&r));
+	r.ncouriers = ROSTER_COURIERS;
+	assert_false(roster_may_serve(&r));
+}
+
 int
 main(void)
 {
@@ -159,6 +173,7 @@ main(void)
 		cmocka_unit_test(pauses_double_to_a_minute),
 		cmocka_unit_test(a_new_configuration_needs_a_new_runner_at_once),
 		cmocka_unit_test(one_that_is_sent_away_is_told_by_a_signal),
+		cmocka_unit_test(couriers_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
