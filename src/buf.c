@@ -146,6 +146,12 @@ str_has_control(struct str a)
 	return false;
 }
 
+struct str
+str_skip(struct str a, size_t n)
+{
+	return n > 0 ? str_from(a.p + n, a.len - n) : a;
+}
+
 static bool
 is_blank(char c)
 {
@@ -191,6 +197,22 @@ str_line(struct str *rest, struct str *line)
 		return false;
 	*line = cut_at(rest, '\n');
 	return true;
+}
+
+struct str
+str_last_lines(struct str s, size_t max)
+{
+	struct str end;
+	size_t lf;
+
+	if (s.len <= max)
+		return s;
+	/* The octet before it tells whether a line begins there. */
+	end = str_from(s.p + s.len - max - 1, max + 1);
+	lf = str_find(end, '\n');
+	/* A line that is longer than that is not thrown away whole. */
+	lf = lf + 1 < end.len ? lf : 0;
+	return str_from(end.p + lf + 1, end.len - lf - 1);
 }
 
 struct str

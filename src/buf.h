@@ -40,6 +40,8 @@ bool str_has(struct str a, char c);
 bool str_has_control(struct str a);               /* C0 without the tab, or DEL */
 /* Offset of the first c, or a.len. */
 size_t str_find(struct str a, char c);
+/* Without its first n octets; there are as many. */
+struct str str_skip(struct str a, size_t n);
 /* Without leading and trailing space, tab, CR and LF. */
 struct str str_trim(struct str a);
 /* Cuts the first word (up to a space or the end) off *rest and returns it. */
@@ -47,6 +49,8 @@ struct str str_word(struct str *rest);
 /* Cuts the first line off *rest, without its LF; false when nothing is left.
  * A last line without LF counts. */
 bool str_line(struct str *rest, struct str *line);
+/* The end of s, at most that many octets, from where a line begins. */
+struct str str_last_lines(struct str s, size_t max);
 
 struct str buf_str(const struct buf *b);
 /* The buffer as a C string: "" when empty.  Ours only: it may hold NUL. */

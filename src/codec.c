@@ -348,6 +348,65 @@ codec_stamp(struct buf *out, time_t when)
 	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+/* The digits at an offset. */
+static bool
+digits_at(struct str in, size_t at, size_t n, unsigned max, unsigned *out)
+{
+	uint64_t v;
+
+	if (in.len < at + n || !codec_number(str_from(in.p + at, n), max, &v))
+		return false;
+	*out = (unsigned)v;
+	return true;
+}
+
+/* "Z", "+01:00": minutes east of UTC. */
+static bool
+read_zone(struct str zone, int *minutes)
+{
+	unsigned h, m;
+
+	*minutes = 0;
+	if (str_is(zone, "Z"))
+		return true;
+	if (zone.len != 6 || (zone.p[0] != '+' && zone.p[0] != '-') || zone.p[3] != ':' ||
+	    !digits_at(zone, 1, 2, 23, &h) || !digits_at(zone, 4, 2, 59, &m))
+		return false;
+	*minutes = (zone.p[0] == '-' ? -1 : 1) * (int)(h * 60 + m);
+	return true;
+}
+
+/* Days from 1970-01-01 to that day of the Gregorian calendar, whose years begin here in
+ * March, so that the leap day is their last. */
+static int64_t
+days_to(unsigned year, unsigned month, unsigned day)
+{
+	unsigned y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
+
+	return (int64_t)y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+bool
+codec_read_stamp(struct str in, time_t *when)
+{
+	static const unsigned days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	unsigned year, month, day, hour, minute, second;
+	int zone;
+	bool leap;
+
+	if (!digits_at(in, 0, 4, 9999, &year) || !digits_at(in, 5, 2, 12, &month) ||
+	    !digits_at(in, 8, 2, 31, &day) || !digits_at(in, 11, 2, 23, &hour) ||
+	    !digits_at(in, 14, 2, 59, &minute) || !digits_at(in, 17, 2, 60, &second) ||
+	    in.p[4] != '-' || in.p[7] != '-' || in.p[10] != 'T' || in.p[13] != ':' || in.p[16] != ':' ||
+	    !read_zone(str_from(in.p + 19, in.len - 19), &zone))
+		return false;
+	leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	if (year < 1970 || month == 0 || day == 0 || day > days[month - 1] + (leap && month == 2))
+		return false;
+	*when = (time_t)((days_to(year, month, day) * 24 + hour) * 60 + (int)minute - zone) * 60 + second;
+	return true;
+}
+
 void
 codec_age(struct buf *out, int64_t seconds)
 {

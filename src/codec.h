@@ -53,6 +53,9 @@ bool codec_duration(struct str in, uint64_t max, uint64_t *out);
 void codec_date(struct buf *out, time_t when, long offset);
 /* 2026-11-25T03:06:30Z */
 void codec_stamp(struct buf *out, time_t when);
+/* The moment that a date and time of RFC 3339 section 5.6 names, from 1970 on: with its
+ * zone, in seconds, in capitals. */
+bool codec_read_stamp(struct str in, time_t *when);
 /* For tables: "12s", "5m", "3h", "2d"; negative counts as zero. */
 void codec_age(struct buf *out, int64_t seconds);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "words.h"
 
 /* Octets of a display name that a header gets: even with every one of them
  * escaped it stays below the 998 of a line (RFC 5322 section 2.1.1). */
@@ -34,43 +35,25 @@ phrase_add_quoted(struct buf *out, struct str s)
 	buf_addc(out, '"');
 }
 
-/* RFC 2047 sections 4.2 and 5 (3): the "Q" encoding as a phrase may hold it.
- * A character is never split between two words. */
+/* Words of the "Q" encoding; what is no UTF-8 is shown as such. */
 static void
 add_encoded(struct buf *out, struct str s)
 {
-	static const char open[] = "=?utf-8?q?", shut[] = "?=";
-	const size_t room = 75 - (sizeof open - 1) - (sizeof shut - 1);
-	struct buf one = { 0 };
-	size_t used = 0;
+	struct buf clean = { 0 };
+	struct str rest;
 
-	buf_adds(out, open);
-	while (s.len > 0) {
+	for (size_t n; s.len > 0; s = str_skip(s, n > 0 ? n : 1)) {
 		uint32_t point;
-		size_t n = codec_utf8(s, &point);
-		struct str octets = n > 0 ? str_from(s.p, n) : STR("\xef\xbf\xbd");
 
-		buf_clear(&one);
-		for (size_t i = 0; i < octets.len; i++) {
-			unsigned char c = (unsigned char)octets.p[i];
-
-			if (is_digit_or_letter(c) || (c < 0x80 && strchr("!*+-/", c) != NULL))
-				buf_addc(&one, (char)c);
-			else if (c == ' ')
-				buf_addc(&one, '_');
-			else
-				buf_addf(&one, "=%02X", c);
-		}
-		if (used + one.len > room) {
-			buf_addf(out, "%s %s", shut, open);
-			used = 0;
-		}
-		buf_addstr(out, buf_str(&one));
-		used += one.len;
-		s = str_from(s.p + (n > 0 ? n : 1), s.len - (n > 0 ? n : 1));
+		n = codec_utf8(s, &point);
+		buf_addstr(&clean, n > 0 ? str_from(s.p, n) : STR("\xef\xbf\xbd"));
 	}
-	buf_adds(out, shut);
-	buf_free(&one);
+	rest = buf_str(&clean);
+	while (rest.len > 0) {
+		words_encode_one(&rest, "utf-8", 'q', WORDS_WORD, out);
+		buf_adds(out, rest.len > 0 ? " " : "");
+	}
+	buf_free(&clean);
 }
 
 static bool

@@ -160,6 +160,30 @@ a_last_line_without_lf_counts_and_an_empty_end_does_not(void **state)
 }
 
 static void
+the_last_lines_begin_where_a_line_does(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t max;
+		const char *want;
+	} rows[] = {
+		{ "", 0, "" }, { "a\nb\n", 4, "a\nb\n" }, { "a\nb\n", 5, "a\nb\n" }, { "a\nb\n", 3, "b\n" },
+		{ "a\nb\n", 2, "b\n" }, { "aa\nbb\ncc\n", 8, "bb\ncc\n" }, { "aa\nbb\ncc\n", 6, "bb\ncc\n" },
+		{ "aa\nbb\ncc\n", 5, "cc\n" }, { "aa\nbb", 4, "bb" }, { "aa\nbb", 2, "bb" },
+		/* A line too long by itself is not thrown away whole. */
+		{ "aa\nbbbbbb", 3, "bbb" }, { "aaaaaa\n", 3, "aa\n" }, { "\n\n\n", 2, "\n\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct str got = str_last_lines(str_of(rows[i].text), rows[i].max);
+
+		if (!str_is(got, rows[i].want))
+			fail_msg("row %zu: \"%.*s\"", i, (int)got.len, got.p);
+	}
+}
+
+static void
 a_buffer_grows_by_any_step_and_stays_a_c_string(void **state)
 {
 	struct buf b = { 0 };
@@ -351,11 +375,24 @@ a_size_that_cannot_be_ends_the_process_with_75_and_a_word(void **state)
 	}
 }
 
+static void
+what_is_skipped_is_gone_from_the_front(void **state)
+{
+	struct str s = STR("abc"), none = { 0 };
+
+	(void)state;
+	assert_true(str_is(str_skip(s, 0), "abc"));
+	assert_true(str_is(str_skip(s, 2), "c"));
+	assert_int_equal(str_skip(s, 3).len, 0);
+	assert_null(str_skip(none, 0).p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(zero_is_an_empty_view_and_an_empty_buffer),
+		cmocka_unit_test(what_is_skipped_is_gone_from_the_front),
 		cmocka_unit_test(free_and_wipe_may_be_called_twice),
 		cmocka_unit_test(a_nul_counts_like_any_octet),
 		cmocka_unit_test(letters_are_compared_without_case_in_ascii_only),
@@ -363,6 +400,7 @@ main(void)
 		cmocka_unit_test(trim_takes_space_tab_cr_and_lf_and_nothing_else),
 		cmocka_unit_test(words_are_cut_at_each_single_space),
 		cmocka_unit_test(a_last_line_without_lf_counts_and_an_empty_end_does_not),
+		cmocka_unit_test(the_last_lines_begin_where_a_line_does),
 		cmocka_unit_test(a_buffer_grows_by_any_step_and_stays_a_c_string),
 		cmocka_unit_test(what_was_reserved_is_not_allocated_again),
 		cmocka_unit_test(formatted_text_is_as_long_as_it_gets),

@@ -514,6 +514,55 @@ a_date_and_its_zone_agree_where_the_zone_has_seconds(void **state)
 }
 
 static void
+a_moment_is_read_with_its_zone_and_in_no_other_form(void **state)
+{
+	static const struct {
+		const char *text;
+		long long when;         /* -1: refused */
+	} rows[] = {
+		{ "1970-01-01T00:00:00Z", 0 }, { "2026-11-25T03:06:30Z", 1795575990 },
+		{ "2026-11-25T04:06:30+01:00", 1795575990 }, { "2026-11-24T21:36:30-05:30", 1795575990 },
+		{ "2024-02-29T00:00:00Z", 1709164800 }, { "2000-02-29T00:00:00Z", 951782400 },
+		{ "2016-12-31T23:59:60Z", 1483228800 }, { "2100-03-01T00:00:00Z", 4107542400 },
+		{ "9999-12-31T23:59:59Z", 253402300799 },
+		{ "2023-02-29T00:00:00Z", -1 }, { "2100-02-29T00:00:00Z", -1 }, { "2026-13-01T00:00:00Z", -1 },
+		{ "2026-00-01T00:00:00Z", -1 }, { "2026-01-00T00:00:00Z", -1 }, { "2026-04-31T00:00:00Z", -1 },
+		{ "2026-01-01T24:00:00Z", -1 }, { "2026-01-01T00:60:00Z", -1 }, { "2026-01-01T00:00:61Z", -1 },
+		{ "1969-12-31T23:59:59Z", -1 }, { "2026-01-01T00:00:00", -1 }, { "2026-01-01T00:00:00z", -1 },
+		{ "2026-01-01t00:00:00Z", -1 }, { "2026-01-01 00:00:00Z", -1 }, { "2026-01-01T00:00Z", -1 },
+		{ "2026-01-01T00:00:00.5Z", -1 }, { "2026-01-01T00:00:00+0100", -1 }, { "2026-01-01T00:00:00+01", -1 },
+		{ "2026-01-01T00:00:00+24:00", -1 }, { "2026-01-01T00:00:00+01:60", -1 }, { "26-01-01T00:00:00Z", -1 },
+		{ "2026-1-01T00:00:00Z", -1 }, { "2026/01/01T00:00:00Z", -1 }, { "+026-01-01T00:00:00Z", -1 },
+		{ "2026-01-01T00:00:00ZZ", -1 }, { "", -1 }, { "tomorrow", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		time_t when = -1;
+		bool good = codec_read_stamp(str_of(rows[i].text), &when);
+
+		if (good != (rows[i].when >= 0) || (long long)when != rows[i].when)
+			fail_msg("%s: %lld", rows[i].text, (long long)when);
+	}
+}
+
+static void
+every_stamp_that_is_written_is_read(void **state)
+{
+	(void)state;
+	/* Steps that meet every day of the year and every hour of the day. */
+	for (time_t when = 0; when < (time_t)253402300800; when += 86400 * 11 + 3661) {
+		struct buf out = { 0 };
+		time_t back = -1;
+
+		codec_stamp(&out, when);
+		if (!codec_read_stamp(buf_str(&out), &back) || back != when)
+			fail_msg("%s: %lld", buf_c(&out), (long long)back);
+		buf_free(&out);
+	}
+}
+
+static void
 a_stamp_is_in_utc_to_the_second(void **state)
 {
 	static const struct {
@@ -632,6 +681,8 @@ main(void)
 		cmocka_unit_test(a_date_is_that_of_rfc_5322_in_any_zone),
 		cmocka_unit_test(a_date_and_its_zone_agree_where_the_zone_has_seconds),
 		cmocka_unit_test(a_stamp_is_in_utc_to_the_second),
+		cmocka_unit_test(a_moment_is_read_with_its_zone_and_in_no_other_form),
+		cmocka_unit_test(every_stamp_that_is_written_is_read),
 		cmocka_unit_test(an_age_is_short_and_never_negative),
 		cmocka_unit_test(the_checksum_has_the_values_of_rfc_3720),
 		cmocka_unit_test(a_checksum_is_the_same_in_pieces_and_at_any_alignment),
