@@ -72,7 +72,7 @@ UNITS = buf codec guess file slim log outcome phrase dsn pattern address host in
 	office clerk callers greeting roster spare options recipients smtpin
 TOOLS = smarthost addresses 
 # What the scripted smarthost is made of, besides its main.
-SMARTHOST =  
+SMARTHOST = answers certificates dialogue grammar mechanisms notes proof script speech text wire
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,
 # with all of the library that needs no other library.
