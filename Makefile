@@ -35,11 +35,11 @@ ALL_LDFLAGS = -Wl,-z,relro,-z,now,--as-needed $(SANFLAGS) $(LDFLAGS)
 # The rooms, by floor; the mains and their libraries below.
 LIB = \
 	src/buf.c src/clock.c src/file.c src/slim.c src/codec.c src/guess.c src/log.c src/outcome.c \
-	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/words.c src/refit.c src/part.c src/encode.c src/label.c src/mime.c src/adapt.c \
+	src/phrase.c src/dsn.c src/pattern.c src/address.c src/host.c src/pin.c src/intake.c src/dots.c src/mailarg.c src/header.c src/complete.c src/force.c src/words.c src/refit.c src/part.c src/encode.c src/label.c src/mime.c src/adapt.c \
 	src/envelope.c src/fate.c src/reply.c src/scram.c src/bearer.c src/offers.c src/verdict.c src/schedule.c src/rate.c src/report.c src/agenda.c \
-	src/person.c src/keys.c src/inifile.c src/config.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c src/manager.c src/landlock.c src/fence.c src/desk.c src/settings.c src/usage.c src/admit.c src/watch.c src/pace.c \
-	src/conn.c src/tls.c src/sasl.c src/smtp.c src/sandbox.c \
-	src/ledger.c src/account.c src/post.c src/dispatch.c src/runner.c src/steer.c src/await.c src/listing.c src/verbs.c src/clerk.c src/callers.c src/greeting.c src/premises.c src/roster.c src/spare.c src/service.c src/office.c \
+	src/person.c src/keys.c src/inifile.c src/accounts.c src/users.c src/config.c src/route.c src/trusted.c src/aliases.c src/targets.c src/spool.c src/health.c src/trace.c src/wake.c src/errand.c src/secret.c src/manager.c src/landlock.c src/fence.c src/desk.c src/settings.c src/usage.c src/admit.c src/watch.c src/pace.c \
+	src/idna.c src/dial.c src/srv.c src/conn.c src/certificate.c src/tls.c src/sasl.c src/text.c src/command.c src/smtp.c src/transaction.c src/dialogue.c src/trial.c src/auth.c src/sandbox.c src/login.c src/session.c \
+	src/ledger.c src/account.c src/job.c src/sorting.c src/pool.c src/parcel.c src/debt.c src/post.c src/dispatch.c src/runner.c src/steer.c src/carriers.c src/await.c src/listing.c src/verbs.c src/check.c src/clerk.c src/callers.c src/greeting.c src/premises.c src/roster.c src/spare.c src/service.c src/office.c \
 	compat/options.c compat/recipients.c compat/submit.c compat/talk.c compat/smtpin.c compat/newaliases.c
 
 # The face is started for every message, and a dynamic loader would be a sixth of
@@ -66,17 +66,17 @@ MANUALS = sendmail.8 mailq.1 newaliases.1 subpost.1 subpostd.8 subpost.ini.5 sub
 MANUAL_DIRS = $(mandir)/man1 $(mandir)/man5 $(mandir)/man8
 
 # Tests: one program a unit, and the far ends that the flow tests talk to.
-UNITS = buf codec guess file slim log outcome phrase dsn pattern address host intake dots mailarg header complete force words refit part encode label mime adapt \
-	envelope fate reply scram bearer offers verdict schedule rate report agenda person config aliases targets spool health pace trace \
-	wake errand secret manager fence desk settings usage admit watch conn sasl sandbox dialogue await steer verbs \
-	office clerk callers greeting roster spare options recipients smtpin
-TOOLS = smarthost addresses 
+UNITS = buf codec guess file slim log outcome phrase dsn pattern address host pin intake dots mailarg header complete force words refit part encode label mime adapt idna \
+	envelope fate reply scram bearer offers verdict schedule rate report agenda person accounts config route aliases targets spool health pace trace \
+	wake errand secret manager fence desk settings usage admit watch dial srv conn sasl auth sandbox dialogue pipeline patience parcel await steer carriers verbs \
+	office clerk callers greeting roster spare account options recipients smtpin
+TOOLS = smarthost addresses adapt
 # What the scripted smarthost is made of, besides its main.
 SMARTHOST = answers certificates dialogue grammar mechanisms notes proof script speech text wire
 BENCH = floor drive delay ceiling
 # What reads octets of others, each with a target for a fuzzer; always sanitized,
 # with all of the library that needs no other library.
-FUZZ = argv header address aliases smtpin desk 
+FUZZ = argv adapt header address aliases challenge reply smtpin desk srv
 FUZZ_LIB = $(filter-out src/idna.c src/tls.c src/sasl.c src/sandbox.c src/conn.c src/text.c src/command.c src/smtp.c src/transaction.c src/dialogue.c src/trial.c src/auth.c src/login.c src/session.c src/parcel.c,$(LIB))
 
 PROGRAM_FILES = $(PROGRAMS:%=$B/%)
@@ -92,14 +92,14 @@ FUZZ_MAIN = $B/fuzz/tests/fuzz/driver.o
 FUZZ_TIME = 1200
 LIB_OBJ = $(LIB:%.c=$B/obj/%.o)
 ALL_SRC = $(LIB) $(foreach p,$(PROGRAMS),$($p_SRC)) $(UNITS:%=tests/unit/%.c) \
-	$(TOOLS:%=tests/lib/%.c) $(SMARTHOST:%=tests/lib/%.c) tests/lib/counter.c tests/lib/home.c tests/lib/here.c $(BENCH:%=tests/bench/%.c)
+	$(TOOLS:%=tests/lib/%.c) $(SMARTHOST:%=tests/lib/%.c) tests/lib/counter.c tests/lib/home.c tests/lib/here.c tests/lib/partner.c tests/lib/fast.c $(BENCH:%=tests/bench/%.c)
 
 .PHONY: all tests demo check matrix bench fuzz install uninstall clean help FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 all: $(PROGRAM_FILES) $(FACES:%=$B/%)
-tests: all $(UNIT_FILES) $(TOOL_FILES) $(FUZZ_FILES)
+tests: all $(UNIT_FILES) $(TOOL_FILES) $(FUZZ_FILES) $(FAST_FILES) $B/tests/fast/subpost-courier
 
 help:
 	@echo 'make            build the programs into build/'
@@ -128,6 +128,7 @@ $(UNIT_FILES): $B/tests/unit/%: $B/obj/tests/unit/%.o $B/libsubpost.a
 	$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -linih -lgnutls -lgsasl -lidn2 -lseccomp -lpthread
 
 $B/tests/unit/aliases $B/tests/unit/targets $B/tests/unit/accounts $B/tests/unit/route: $B/obj/tests/lib/home.o
+$B/tests/unit/dialogue $B/tests/unit/pipeline $B/tests/unit/patience: $B/obj/tests/lib/partner.o
 # With the system's places in its own directory, which must come before the library's.
 $B/tests/unit/office: $B/obj/tests/lib/here.o
 
@@ -142,6 +143,7 @@ $(FAST_FILES): $B/tests/fast/%: $B/%
 	@mkdir -p $(@D)
 	ln -f $< $@
 
+$B/tests/fast/subpost-courier: $B/obj/src/courier.o $B/obj/tests/lib/fast.o $B/libsubpost.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(subpost-courier_LIBS)
 

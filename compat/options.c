@@ -137,12 +137,94 @@ set_old_option(struct call *c, const char *value, struct why *why)
 	return DONE;
 }
 
+/* ---- long options ------------------------------------------------------------------ */
+
 static bool
-read_boolean(struct str word, bool *truth)
+take_requiretls(struct call *c, struct str setting)
 {
-	*truth = str_caseis(word, "yes") || str_caseis(word, "true");
-	return *truth || str_caseis(word, "no") || str_caseis(word, "false");
+	bool yes = str_caseis(setting, "yes") || str_caseis(setting, "true");
+
+	c->wishes.requiretls = yes;
+	return yes || str_caseis(setting, "no") || str_caseis(setting, "false");
 }
+
+static bool
+take_wait(struct call *c, struct str setting)
+{
+	uint64_t seconds;
+
+	if (!codec_duration(setting, OPTIONS_WAIT_MAX, &seconds))
+		return false;
+	c->wait = (long)seconds;
+	return true;
+}
+
+/* The words behind the time, for a shell that would take RFC 2852's own for its own. */
+static bool
+take_deliver_by(struct call *c, struct str setting)
+{
+	size_t at = str_find(setting, ',');
+	uint64_t seconds;
+
+	if (!codec_duration(str_from(setting.p, at), DSN_BY_MAX, &seconds) || seconds == 0)
+		return false;
+	c->wishes.by = DSN_BY_RETURN;
+	c->wishes.by_trace = false;
+	c->wishes.by_seconds = (int32_t)seconds;
+	while (at < setting.len) {
+		struct str word;
+
+		setting = str_from(setting.p + at + 1, setting.len - at - 1);
+		at = str_find(setting, ',');
+		word = str_from(setting.p, at);
+		if (str_caseis(word, "notify"))
+			c->wishes.by = DSN_BY_NOTIFY;
+		else if (str_caseis(word, "trace"))
+			c->wishes.by_trace = true;
+		else if (!str_caseis(word, "return"))
+			return false;
+	}
+	return true;
+}
+
+/* Of two ways to say until when, the last one counts. */
+static bool
+take_hold_for(struct call *c, struct str setting)
+{
+	uint64_t seconds;
+
+	if (!codec_duration(setting, DSN_HOLD_MAX, &seconds))
+		return false;
+	c->wishes.hold_for = (uint32_t)seconds;
+	c->wishes.hold_until = 0;
+	return true;
+}
+
+static bool
+take_hold_until(struct call *c, struct str setting)
+{
+	c->wishes.hold_for = 0;
+	return codec_read_stamp(setting, &c->wishes.hold_until);
+}
+
+static bool
+take_priority(struct call *c, struct str setting)
+{
+	return dsn_parse_priority(setting, &c->wishes.priority);
+}
+
+static const struct long_option {
+	const char *name;
+	bool (*take)(struct call *c, struct str setting);
+	const char *form;
+} long_options[] = {
+	{ "requiretls", take_requiretls, "yes or no" },
+	{ "wait", take_wait, "seconds, or 5m or 1h, up to a day" },
+	{ "deliverby", take_deliver_by, "a time such as 2h, and behind a comma notify, trace or return" },
+	{ "holdfor", take_hold_for, "seconds, or 5m or 8h, up to 366d" },
+	{ "holduntil", take_hold_until, "a date and time with its zone, as `date -Is` prints it" },
+	{ "mt-priority", take_priority, "a number from -9 to 9" },
+};
 
 /* Sendmail has two hundred of them, for its own inside.  What changes a message's
  * way is obeyed, and must be right; the rest is nothing to us. */
@@ -151,21 +233,23 @@ set_long_option(struct call *c, const char *value, struct why *why)
 {
 	struct str all = str_of(value), name, setting = { 0 };
 	size_t at = str_find(all, '=');
-	uint64_t seconds;
+	char what[128];
 
 	name = str_trim(str_from(all.p, at));
 	if (at < all.len)
 		setting = str_trim(str_from(all.p + at + 1, all.len - at - 1));
-	if (str_caseis(name, "requiretls")) {
-		if (!read_boolean(setting, &c->wishes.requiretls))
-			return usage(why, "-O requiretls= takes yes or no");
-	} else if (str_caseis(name, "wait")) {
-		if (!codec_duration(setting, OPTIONS_WAIT_MAX, &seconds))
-			return usage(why, "-O wait= takes seconds, or 5m or 1h, up to a day");
-		c->wait = (long)seconds;
+	for (size_t i = 0; i < COUNT(long_options); i++) {
+		const struct long_option *option = &long_options[i];
+
+		if (!str_caseis(name, option->name) || option->take(c, setting))
+			continue;
+		snprintf(what, sizeof what, "-O %s= takes %s", option->name, option->form);
+		return usage(why, what);
 	}
 	return DONE;
 }
+
+/* ---- modes --------------------------------------------------------------------------- */
 
 static enum outcome
 flush(struct call *c, const char *value, struct why *why)

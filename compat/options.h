@@ -47,7 +47,7 @@ struct call {
 	const char *full_name;          /* -F, or NULL */
 	long wait;                      /* -O wait=: seconds; WAIT_UNSAID: not given */
 	unsigned notify;                /* -N */
-	struct wishes wishes;           /* -R -V -B -U, -O requiretls; freed by call_free */
+	struct wishes wishes;           /* -R -V -B -U, some of -O; freed by call_free */
 	struct address_list to;         /* arguments */
 };
 void call_free(struct call *c);

@@ -7,11 +7,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "accounts.h"
 #include "address.h"
 #include "admit.h"
 #include "codec.h"
 #include "dsn.h"
 #include "person.h"
+#include "route.h"
 #include "targets.h"
 
 /* So many addresses in the place of one name tell a reader something; a whole
@@ -291,10 +293,31 @@ explain_rule(struct directory *d, struct str spec, FILE *out)
 	}
 }
 
+/* By which account a message goes there whose sender nobody has named; false where none
+ * carries it. */
+static bool
+explain_way(const struct config *c, const char *address, FILE *out, struct why *why)
+{
+	const struct smarthost *s = &c->smarthost, *by;
+	struct buf servers = { 0 };
+	int i = route_in_view(c, s->from, address, why);
+
+	fprintf(out, "  %s, ", codec_show(str_of(address)).p);
+	if (i < 0) {
+		fprintf(out, "by no account, from %s\n", s->from);
+		return false;
+	}
+	by = config_account(c, (unsigned)i);
+	accounts_put_servers(by, &servers);
+	fprintf(out, "by %s%s%s, from %s\n", c->nmore > 0 ? by->name : "", c->nmore > 0 ? ": " : "",
+	    buf_c(&servers), by->force_from ? by->from : s->from_header ? "the message's own From:" : s->from);
+	buf_free(&servers);
+	return true;
+}
+
 enum outcome
 recipients_explain(struct directory *d, struct str text, FILE *out, struct why *why)
 {
-	const struct smarthost *s = &d->config->smarthost;
 	struct recipient from = { 0 };
 	struct recipients to = { 0 };
 	struct buf spec = { 0 };
@@ -311,8 +334,8 @@ recipients_explain(struct directory *d, struct str text, FILE *out, struct why *
 		goto out;
 	drop_repeated(&to);
 	for (size_t i = 0; i < to.n; i++)
-		fprintf(out, "  %s, by %s port %u, from %s\n", codec_show(str_of(to.v[i].address)).p, s->host,
-		    s->port, s->from_header ? "the message's own From:" : s->from);
+		if (!explain_way(d->config, to.v[i].address, out, why))
+			o = NEVER;
 out:
 	recipients_free(&to);
 	buf_free(&spec);

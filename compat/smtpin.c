@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "codec.h"
 #include "dots.h"
@@ -231,8 +232,10 @@ do_ehlo(struct session *s, struct str rest)
 	buf_adds(&out, "250-");
 	put_name(s, &out);
 	buf_addf(&out, "\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
-	    "250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 HELP\r\n",
-	    s->counter->office.config.max_size);
+	    "250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n"
+	    "250-FUTURERELEASE %d ", s->counter->office.config.max_size, DSN_HOLD_MAX);
+	codec_stamp(&out, time(NULL) + DSN_HOLD_MAX);
+	buf_adds(&out, "\r\n250 HELP\r\n");
 	talk_say(&s->talk, buf_str(&out));
 	buf_free(&out);
 }
@@ -311,7 +314,7 @@ take_recipient(struct session *s, const struct mailarg *a, struct buf *spec)
 	}
 	if (!check_characters(s, "5.1.3", buf_str(spec), s->asked.wishes.smtputf8))
 		return false;
-	if ((o = submit_check_recipient(s->counter, buf_str(spec), &why)) != DONE)
+	if ((o = submit_check_recipient(s->counter, buf_c(&s->sender), buf_str(spec), &why)) != DONE)
 		pass_on(s, RECIPIENT, o, &why);
 	return o == DONE;
 }

@@ -161,13 +161,21 @@ choose_sender(struct counter *c, struct why *why)
 /* ---- who gets it ----------------------------------------------------------------------- */
 
 enum outcome
-submit_check_recipient(struct counter *c, struct str spec, struct why *why)
+submit_check_recipient(struct counter *c, const char *sender, struct str spec, struct why *why)
 {
 	char *address = mem_dup(spec);
 	struct recipient one = { .address = address };
 	struct recipients to = { 0 };
-	enum outcome o = directory_resolve(&c->directory, &one, &to, why);
+	struct buf from = { 0 };
+	enum outcome o;
 
+	if ((o = directory_resolve(&c->directory, &one, &to, why)) == DONE &&
+	    (o = read_sender(c, sender, &from, why)) == DONE) {
+		struct envelope e = { .from = from.p != NULL ? from.p : (char[]){ "" }, .to = to.v, .n = to.n };
+
+		o = admit_way(&c->office.config, &e, why);
+	}
+	buf_free(&from);
 	recipients_free(&to);
 	free(address);
 	return o;
@@ -321,15 +329,36 @@ submit_begin(struct counter *c, const struct submission *asked)
 	c->asked = asked;
 }
 
+/* What was wished of when, as the envelope has it.  A priority that nobody has given is
+ * the header's (RFC 6758 section 3), in front of a comment, if there is one. */
+static void
+settle_timing(const struct counter *c, struct envelope *e)
+{
+	const struct field *f = header_find(&c->header, "MT-Priority");
+	struct wishes *w = &e->wishes;
+	struct str value;
+
+	if (f != NULL && w->priority == 0) {
+		value = str_trim(field_body(&c->header, f));
+		value.len = str_find(value, '(');
+		(void)dsn_parse_priority(str_trim(value), &w->priority);
+	}
+	if (w->hold_for > 0)
+		w->hold_until = e->arrived + w->hold_for;
+	w->hold_for = 0;
+}
+
 static enum outcome
 begin_message(struct counter *c, time_t now, struct why *why)
 {
 	char null[] = "";
 	struct envelope e = { .arrived = now, .uid = geteuid(), .wishes = c->asked->wishes,
 		.from = c->sender.p != NULL ? c->sender.p : null, .to = c->to.v, .n = c->to.n };
+	enum outcome o;
 
-	enum outcome o = office_begin(&c->office, &e, why);
-
+	settle_timing(c, &e);
+	if ((o = admit_way(&c->office.config, &e, why)) == DONE)
+		o = office_begin(&c->office, &e, why);
 	memcpy(c->id, e.id, sizeof c->id);
 	return o;
 }

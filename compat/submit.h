@@ -48,10 +48,11 @@ struct counter {
 enum outcome submit_open(struct counter *c, struct why *why);
 void submit_close(struct counter *c);
 
-/* May this sender, or this recipient, be named here?  Asked early where a dialogue
- * can still say no; submit_end asks again. */
+/* May this sender be named here, or this recipient of theirs?  Asked early where a
+ * dialogue can still say no; submit_end asks again. */
 enum outcome submit_check_sender(struct counter *c, const char *sender, struct why *why);
-enum outcome submit_check_recipient(struct counter *c, struct str spec, struct why *why);
+enum outcome submit_check_recipient(struct counter *c, const char *sender, struct str spec,
+    struct why *why);
 
 /* One message.  text is canonical (see intake), in any pieces.  The exit status
  * of a refusal is in why->exit; after one, and after submit_drop, nothing is

@@ -7,7 +7,7 @@
 
 #include "address.h"
 #include "codec.h"
-#include "pattern.h"
+#include "route.h"
 
 /* What must stay free for .fate, health and log; on a small disk two in a hundred
  * of it. */
@@ -34,17 +34,12 @@ check_sender_form(struct str sender, struct why *why)
 enum outcome
 admit_sender(const struct config *c, struct str sender, struct why *why)
 {
-	const struct smarthost *s = &c->smarthost;
 	enum outcome o = check_sender_form(sender, why);
 
-	if (o != DONE)
+	if (o != DONE || route_takes_sender(c, sender))
 		return o;
-	/* With force-from nobody sees this address; a report has no sender. */
-	if (sender.len == 0 || s->senders[0] == '\0' || s->force_from ||
-	    pattern_matches_any(str_of(s->senders), sender))
-		return DONE;
-	return refuse(why, EX_NOPERM, "this sender is none that the account carries: give one that "
-	    "does with -f, or add it to senders in %s", path_of(c));
+	return refuse(why, EX_NOPERM, "no account carries mail of this sender: give one that is "
+	    "carried with -f, or add it to senders in %s", path_of(c));
 }
 
 enum outcome
@@ -72,6 +67,18 @@ admit_envelope(const struct config *c, const struct envelope *e, struct why *why
 	for (size_t i = 0; o == DONE && i < e->n; i++)
 		o = admit_recipient(str_of(e->to[i].address), why);
 	return o;
+}
+
+enum outcome
+admit_way(const struct config *c, const struct envelope *e, struct why *why)
+{
+	if (e->wishes.hold_until > e->arrived + DSN_HOLD_MAX)
+		return refuse(why, EX_DATAERR, "the message is for a time over %d days from now, and nothing "
+		    "is kept for so long; give an earlier one", DSN_HOLD_MAX / (24 * 60 * 60));
+	for (size_t i = 0; i < e->n; i++)
+		if (route_in_view(c, e->from, e->to[i].address, why) < 0)
+			return NEVER;
+	return DONE;
 }
 
 enum outcome

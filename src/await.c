@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "carriers.h"
 #include "clock.h"
 #include "codec.h"
 #include "file.h"
@@ -224,22 +224,24 @@ static enum outcome
 explain_delay(const struct await *a, const struct spool *s, const char *id, const struct letter *l,
     struct why *why)
 {
-	struct buf last = { 0 }, shown = { 0 };
-	struct health h = { 0 };
-
-	health_load(s, a->account, &h);
 	/* At the counter it may have been said of somebody else's mail. */
-	if (a->caller >= 0) {
-		address_hide(str_of(h.why.text), &shown);
-		snprintf(h.why.text, sizeof h.why.text, "%s", buf_c(&shown));
-		buf_free(&shown);
-	}
-	if (!l->damaged && l->fate.last.text[0] != '\0')
+	const struct asker who = { .all = a->caller < 0 };
+	struct buf last = { 0 };
+	struct carriers k;
+	int account;
+
+	carriers_load(&k, s, a->config, &who);
+	account = l->damaged ? -1 : carriers_keep(&k, l);
+	if (!l->damaged && l->fate.last.text[0] != '\0') {
 		buf_addf(&last, "; last: %s", l->fate.last.text);
-	else if (h.down)
+	} else if (!l->damaged && l->envelope.wishes.hold_until > time(NULL)) {
+		buf_adds(&last, "; it is for ");
+		codec_stamp(&last, l->envelope.wishes.hold_until);
+	} else if (account >= 0) {
 		buf_adds(&last, "; ");
-	if (last.len == 2)
-		health_describe(&h, a->account, time(NULL), &last);
+		health_describe(&k.v[account], config_account(a->config, (unsigned)account)->name,
+		    time(NULL), &last);
+	}
 	later(why, SCOPE_NONE, "", "still queued as %s; it will be sent, do not send it again%.500s", id,
 	    buf_c(&last));
 	buf_free(&last);

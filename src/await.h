@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "buf.h"
+#include "config.h"
 #include "outcome.h"
 #include "spool.h"
 
@@ -19,11 +20,12 @@ struct await {
 	int error;              /* errno, where there is none */
 	int trace;              /* the dialogue, where it is shown; -1 */
 	struct buf line;        /* of it, not yet shown */
-	const char *account;    /* whose state is told where nothing was said; borrowed */
+	const struct config *config;    /* whose accounts' state is told where nothing was
+	                         * said; borrowed */
 	FILE *shown;            /* where the dialogue goes; NULL: stderr.  Borrowed */
 	int caller;             /* a connection at whose end nobody waits any more; -1 */
 };
-#define AWAIT_INIT { .fd = -1, .trace = -1, .account = "default", .caller = -1 }
+#define AWAIT_INIT { .fd = -1, .trace = -1, .caller = -1 }
 
 /* Before the message is let go of, so that nothing is missed.  dialogue: asks
  * the courier to write down what is said about it (see trace.h).  That there is

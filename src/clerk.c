@@ -41,6 +41,7 @@ struct visit {
 	enum phase phase;
 	struct buf head;        /* the envelope, as far as it has come */
 	struct draft draft;
+	int priority;           /* of the message under way */
 	struct intake intake;
 	struct buf out;         /* canonical text on its way to the draft */
 	uint64_t size;          /* octets of text so far */
@@ -256,6 +257,7 @@ admit(const struct clerk *c, const struct envelope *e, struct why *why)
 
 	if ((o = admit_envelope(c->config, e, why)) != DONE ||
 	    (o = admit_sender(c->config, str_of(e->from), why)) != DONE ||
+	    (o = admit_way(c->config, e, why)) != DONE ||
 	    (o = check_waiting(c, why)) != DONE ||
 	    (o = admit_room(c->spool, 0, why)) != DONE)
 		return o;
@@ -294,6 +296,10 @@ begin(struct visit *v, struct why *why)
 	e.id[0] = '\0';
 	e.arrived = now;
 	e.uid = v->c->uid;
+	/* Whose mail goes before whose is not for everybody to say; behind it, is. */
+	if (!v->c->operator && e.wishes.priority > 0)
+		e.wishes.priority = 0;
+	v->priority = e.wishes.priority;
 	if (o == DONE && (o = admit(v->c, &e, why)) == DONE &&
 	    (o = spool_begin(v->c->spool, &v->draft, &e, why)) == DONE)
 		put_received(v, now);
@@ -386,7 +392,7 @@ let_go(struct visit *v, const char *id)
 	struct buf words = { 0 };
 
 	forget(v);
-	buf_addf(&words, "wake %s %lu", id, (unsigned long)v->c->uid);
+	wake_put_arrival(&words, id, v->c->uid, v->priority);
 	if (wake_send(v->c->spool, buf_str(&words)) == WAKE_NOBODY)
 		log_event(LOG_ERR, "no-runner", "id", id, "reason", "the service does not listen", NULL);
 	buf_free(&words);
@@ -411,7 +417,7 @@ watch(struct visit *v, const char *id, long seconds, bool dialogue)
 	struct why why = { 0 };
 	enum outcome o;
 
-	await.account = c->config->smarthost.name;
+	await.config = c->whole;
 	await.shown = shown;
 	await.caller = c->fd;
 	await_prepare(&await, c->spool, id, shown != NULL);
@@ -483,7 +489,7 @@ answer_question(struct visit *v, char *const *words, struct why *why)
 
 	if (out == NULL)
 		return later(why, SCOPE_NONE, "", "nothing can be printed: %s", strerror(errno));
-	o = verbs_run(c->spool, c->config, &who, words, out, why);
+	o = verbs_run(c->spool, c->whole, &who, words, out, why);
 	if (fclose(out) != 0)
 		v->over = true;
 	return o;

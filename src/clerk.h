@@ -28,7 +28,8 @@ struct clerk {
 	bool unknown;                   /* no uid of this machine (the overflow uid): may send,
 	                                 * and owns nothing */
 	bool operator;                  /* root, the service's own account, or of the operators */
-	const struct config *config;    /* as it holds for this caller (config_view) */
+	const struct config *config;    /* as it holds for this caller (config_view), */
+	const struct config *whole;     /* and for all */
 	struct spool *spool;
 	struct usage *usage;
 	const struct fence *fence;      /* NULL: he stands behind it already */

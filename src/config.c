@@ -8,12 +8,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "accounts.h"
 #include "address.h"
 #include "codec.h"
 #include "host.h"
 #include "inifile.h"
 #include "keys.h"
 #include "person.h"
+#include "users.h"
 
 #ifndef SUBPOST_SYSCONFDIR
 #define SUBPOST_SYSCONFDIR "/etc/subpost"
@@ -30,7 +32,7 @@ complain_of(struct reading *r, enum key_id id, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	inifile_note(r->c, true, r->given[id].line > 0 ? r->given[id] : whole, fmt, ap);
+	inifile_note(r->c, true, r->all.given[id].line > 0 ? r->all.given[id] : whole, fmt, ap);
 	va_end(ap);
 }
 
@@ -59,101 +61,7 @@ warn(struct reading *r, const char *fmt, ...)
 static bool
 is_set(const struct reading *r, enum key_id id)
 {
-	return r->given[id].line > 0;
-}
-
-/* A port behind the host's name counts as `port` of the same file does. */
-static void
-settle_port(struct reading *r, struct str text)
-{
-	struct smarthost *s = &r->c->smarthost;
-	struct place host = r->given[KEY_HOST], port = r->given[KEY_PORT];
-	uint64_t n;
-
-	if (text.len == 0)
-		return;
-	if (!codec_number(text, 65535, &n) || n == 0) {
-		complain_of(r, KEY_HOST, "the port behind the host must be %s", keys[KEY_PORT].form);
-		return;
-	}
-	if (port.line > 0 && port.label == host.label && n != s->port) {
-		complain_of(r, KEY_PORT, "the port is given here and behind the host, and they "
-		    "differ; keep one");
-		return;
-	}
-	/* The user's `port` lies over the port behind the system's host. */
-	if (port.line > 0 && port.label == r->label)
-		return;
-	s->port = (unsigned)n;
-	r->given[KEY_PORT] = host;
-}
-
-static void
-settle_host(struct reading *r)
-{
-	struct smarthost *s = &r->c->smarthost;
-	struct str rest = str_of(s->host), first, second, host, port;
-
-	if (!is_set(r, KEY_HOST)) {
-		complain_of(r, KEY_HOST, "no host in [smarthost]; name the server that takes your "
-		    "mail, such as host = smtp.example.com");
-		return;
-	}
-	if (!keys_next_word(&rest, &first))
-		return;
-	if (keys_next_word(&rest, &second)) {
-		complain_of(r, KEY_HOST, "one host is supported; name one only");
-		return;
-	}
-	if (str_casestarts(first, "srv:")) {
-		complain_of(r, KEY_HOST, "srv: is not supported; name the server itself");
-		return;
-	}
-	if (!host_split(first, &host, &port)) {
-		complain_of(r, KEY_HOST, "host must be a name or an address in ASCII, alone, or as "
-		    "host:port or [IPv6]:port");
-		return;
-	}
-	settle_port(r, port);
-	keys_put_text(&s->host, host);
-}
-
-/* RFC 8314 section 3.3: 465 is TLS from the first octet, 587 is STARTTLS. */
-static void
-settle_tls(struct reading *r)
-{
-	struct smarthost *s = &r->c->smarthost;
-
-	if (!is_set(r, KEY_TLS))
-		s->tls = s->port == 465 ? TLS_IMPLICIT : TLS_STARTTLS;
-	else if (!is_set(r, KEY_PORT) && s->tls == TLS_IMPLICIT)
-		s->port = 465;
-}
-
-static void
-check_auth(struct reading *r)
-{
-	struct smarthost *s = &r->c->smarthost;
-	int sources = 0;
-
-	if (strcmp(s->auth, "none") == 0)
-		return;
-	for (enum key_id id = KEY_PASSWORD; id <= KEY_PASSWORD_COMMAND; id++)
-		sources += is_set(r, id);
-	if (!is_set(r, KEY_USER) && sources == 0)
-		complain_of(r, KEY_AUTH, "no login; set user and password-command or "
-		    "password-file, or auth = none");
-	else if (!is_set(r, KEY_USER))
-		complain_of(r, KEY_USER, "a password and no user; set user, or auth = none");
-	else if (sources == 0)
-		complain_of(r, KEY_USER, "a user and no password; set password-command or "
-		    "password-file, or auth = none");
-	else if (sources > 1)
-		complain_of(r, KEY_USER, "several of password, password-file and password-command; "
-		    "keep one");
-	if (s->tls == TLS_NONE && is_set(r, KEY_HOST) && !host_is_loopback(s->host))
-		complain_of(r, KEY_TLS, "tls = none would send the password in the clear; "
-		    "use starttls or implicit, or set auth = none");
+	return r->all.given[id].line > 0;
 }
 
 static void
@@ -177,21 +85,29 @@ settle_domain(struct reading *r, struct str from)
 		    "domain; set domain in [identity], or from in [smarthost]");
 }
 
-/* The account's address and the domain of bare names.  The password file is
+/* The address that an account's own keys give it; appended, or nothing is. */
+static void
+find_from(const struct smarthost *s, struct buf *from)
+{
+	struct why why = { 0 };
+
+	if (s->from[0] != '\0')
+		buf_adds(from, s->from);
+	else if (address_parse_one(str_of(s->user), from, &why) != DONE ||
+	    !str_is(buf_str(from), s->user) || !address_has_domain(buf_str(from)))
+		buf_clear(from);
+}
+
+/* The addresses of the accounts and the domain of bare names.  The password file is
  * asked only when nothing else tells: it may be a directory far away. */
 static void
 settle_identity(struct reading *r)
 {
 	struct config *c = r->c;
 	struct buf from = { 0 };
-	struct why why = { 0 };
 	struct person p;
 
-	if (c->smarthost.from[0] != '\0')
-		buf_adds(&from, c->smarthost.from);
-	else if (address_parse_one(str_of(c->smarthost.user), &from, &why) != DONE ||
-	    !str_is(buf_str(&from), c->smarthost.user) || !address_has_domain(buf_str(&from)))
-		buf_clear(&from);
+	find_from(&c->smarthost, &from);
 	settle_domain(r, buf_str(&from));
 	if (from.len == 0) {
 		if (person_by_uid(geteuid(), &p))
@@ -203,6 +119,14 @@ settle_identity(struct reading *r)
 			    "name; set from in [smarthost]", (unsigned)geteuid());
 	}
 	keys_put_text(&c->smarthost.from, buf_str(&from));
+	for (unsigned i = 0; i < c->nmore; i++) {
+		struct smarthost *s = &c->more[i];
+
+		buf_clear(&from);
+		find_from(s, &from);
+		s->from_is_login = from.len == 0 && c->smarthost.from_is_login;
+		keys_put_text(&s->from, from.len > 0 ? buf_str(&from) : str_of(c->smarthost.from));
+	}
 	buf_free(&from);
 }
 
@@ -301,11 +225,19 @@ secret_is_readable(const struct smarthost *s)
 	return trusted;
 }
 
+static bool
+secrets_are_readable(const struct config *c)
+{
+	for (unsigned i = 0; i < config_accounts(c); i++)
+		if (!secret_is_readable(config_account(c, i)))
+			return false;
+	return true;
+}
+
 void
 config_defaults(struct config *c)
 {
 	*c = (struct config){ 0 };
-	c->smarthost.name = mem_dup(STR("default"));
 	c->path = mem_dup(STR(""));
 	for (enum key_id id = 0; id < KEYS; id++)
 		keys_reset(c, id);
@@ -314,9 +246,7 @@ config_defaults(struct config *c)
 static void
 settle(struct reading *r)
 {
-	settle_host(r);
-	settle_tls(r);
-	check_auth(r);
+	accounts_settle(r);
 	settle_identity(r);
 	settle_directory(r);
 }
@@ -325,10 +255,10 @@ settle(struct reading *r)
 static void
 leave_system_directory(struct reading *r)
 {
-	if (!is_set(r, KEY_DIRECTORY) || r->given[KEY_DIRECTORY].label == r->label)
+	if (!is_set(r, KEY_DIRECTORY) || r->all.given[KEY_DIRECTORY].label == r->label)
 		return;
 	keys_reset(r->c, KEY_DIRECTORY);
-	r->given[KEY_DIRECTORY] = (struct place){ 0 };
+	r->all.given[KEY_DIRECTORY] = (struct place){ 0 };
 }
 
 enum outcome
@@ -358,12 +288,14 @@ config_read(struct config *c, const char *user_path, const char *system_path, co
 		o = refuse_errors(c, why);
 		goto out;
 	}
-	if (user == READ)
+	if (user == READ) {
 		leave_system_directory(&r);
+		accounts_leave_system(&r);
+	}
 	settle(&r);
 	if (c->nerrors > 0)
 		o = refuse_errors(c, why);
-	else if (user != READ && !secret_is_readable(&c->smarthost))
+	else if (user != READ && !secrets_are_readable(c))
 		o = refuse_secret(system_path, errno, why);
 out:
 	inifile_forget(&r);
@@ -471,64 +403,6 @@ config_socket(struct buf *out, bool *exists)
 	config_free(&c);
 }
 
-static char *
-dup_given(const struct user_part *u, enum key_id id, const char *value)
-{
-	return u->given[id].line > 0 ? mem_dup(str_of(value)) : NULL;
-}
-
-/* The keys of a user, who is there. */
-static void
-add_user(struct config *c, const struct user_part *u, uid_t uid)
-{
-	const struct config *v = &u->values;
-
-	c->users = mem_grow(c->users, c->nusers + 1, sizeof c->users[0]);
-	c->users[c->nusers++] = (struct user_keys){
-		.login = mem_dup(str_of(u->login)), .uid = uid,
-		.from = dup_given(u, KEY_FROM, v->smarthost.from),
-		.senders = dup_given(u, KEY_SENDERS, v->smarthost.senders),
-		.from_header = v->smarthost.from_header,
-		.says_from = u->given[KEY_FROM].line > 0,
-		.domain = dup_given(u, KEY_DOMAIN, v->domain),
-		.hostname = dup_given(u, KEY_HOSTNAME, v->hostname),
-		.aliases = dup_given(u, KEY_ALIASES, v->aliases),
-		.root = dup_given(u, KEY_ROOT, v->root),
-		.received = u->given[KEY_RECEIVED].line > 0 ? v->received : -1,
-		.rewrite_to = u->given[KEY_REWRITE_TO].line > 0 ? v->rewrite_to : -1,
-	};
-}
-
-static const struct user_keys *
-find_user(const struct config *c, uid_t uid)
-{
-	for (unsigned i = 0; i < c->nusers; i++)
-		if (c->users[i].uid == uid)
-			return &c->users[i];
-	return NULL;
-}
-
-static void
-settle_users(struct reading *r)
-{
-	for (unsigned i = 0; i < r->nusers; i++) {
-		const struct user_part *u = &r->users[i];
-		struct person p;
-
-		if (!person_by_login(str_of(u->login), &p))
-			warn_at(r->c, u->at, "this machine has no such login, section ignored");
-		else if (p.uid == person_unknown_uid())
-			warn_at(r->c, u->at, "uid %u is that of all callers who have none on this machine, "
-			    "as in a container, section ignored", (unsigned)p.uid);
-		else if (find_user(r->c, p.uid) != NULL)
-			warn_at(r->c, u->at, "uid %u has another section [user NAME] already, this one "
-			    "is ignored", (unsigned)p.uid);
-		else
-			add_user(r->c, u, p.uid);
-		person_free(&p);
-	}
-}
-
 static void
 check_operators(struct reading *r)
 {
@@ -536,7 +410,7 @@ check_operators(struct reading *r)
 	gid_t gid;
 
 	if (c->service.operators[0] != '\0' && !person_group(str_of(c->service.operators), &gid))
-		warn_at(c, r->given[KEY_OPERATORS], "this machine has no such group, so root alone "
+		warn_at(c, r->all.given[KEY_OPERATORS], "this machine has no such group, so root alone "
 		    "is an operator; make it with groupadd");
 }
 
@@ -546,6 +420,15 @@ refuse_service(const char *path, struct why *why)
 	return refuse(why, EX_CONFIG, "%s cannot be read by uid %u, as whom the service runs: let it "
 	    "belong to that uid, or be readable for it (see chown, chmod)",
 	    codec_show(str_of(path)).p, (unsigned)geteuid());
+}
+
+static bool
+rewrites_senders(const struct config *c)
+{
+	for (unsigned i = 0; i < config_accounts(c); i++)
+		if (config_account(c, i)->force_from)
+			return true;
+	return false;
 }
 
 static enum outcome
@@ -568,8 +451,8 @@ read_service(struct config *c, const char *path, bool with_secrets, struct why *
 		keys_put_text(&c->directory, STR(SERVICE_DIRECTORY));
 	settle(&r);
 	/* A courier asks the name service, which may be slow, for no more than it needs. */
-	if (!with_secrets || c->smarthost.force_from)
-		settle_users(&r);
+	if (!with_secrets || rewrites_senders(c))
+		users_settle(&r);
 	if (!with_secrets)
 		check_operators(&r);
 	if (c->nerrors > 0)
@@ -622,62 +505,80 @@ config_load_service_secret(struct config *c, struct why *why)
 	return o != DONE && load_kept(c) ? DONE : o;
 }
 
-void
+/* The account that has all of this user's mail, and its place. */
+static const struct smarthost *
+account_of(const struct config *c, const struct user_keys *u, unsigned *place)
+{
+	const struct smarthost *s = NULL;
+
+	*place = 0;
+	if (u->smarthost != NULL)
+		s = config_account_named(c, str_of(u->smarthost));
+	while (s != NULL && config_account(c, *place) != s)
+		++*place;
+	return s;
+}
+
+unsigned
 config_view(const struct config *c, uid_t uid, struct config *view)
 {
-	const struct user_keys *u = find_user(c, uid);
+	const struct user_keys *u = users_find(c, uid);
+	const struct smarthost *own;
+	unsigned place;
 
 	*view = *c;
 	if (u == NULL)
-		return;
+		return 0;
+	own = account_of(c, u, &place);
+	if (own != NULL) {
+		view->smarthost = *own;
+		view->more = NULL;
+		view->nmore = 0;
+	}
 	if (u->says_from)
 		view->smarthost.from_header = u->from_header;
 	if (u->from != NULL && u->from[0] != '\0') {
 		view->smarthost.from = u->from;
 		view->smarthost.from_is_login = false;
 	}
-	view->smarthost.senders = u->senders != NULL ? u->senders : c->smarthost.senders;
+	if (u->senders != NULL)
+		view->smarthost.senders = u->senders;
 	view->domain = u->domain != NULL ? u->domain : c->domain;
 	view->hostname = u->hostname != NULL ? u->hostname : c->hostname;
 	view->aliases = u->aliases != NULL ? u->aliases : c->aliases;
 	view->root = u->root != NULL ? u->root : c->root;
 	view->received = u->received >= 0 ? u->received == 1 : c->received;
 	view->rewrite_to = u->rewrite_to >= 0 ? u->rewrite_to == 1 : c->rewrite_to;
+	return place;
 }
 
-static void
-free_users(struct config *c)
+const char *
+config_forced_from(const struct config *c, const struct smarthost *a, uid_t uid)
 {
-	for (unsigned i = 0; i < c->nusers; i++) {
-		struct user_keys *u = &c->users[i];
-		char *texts[] = { u->login, u->from, u->senders, u->domain, u->hostname, u->aliases,
-			u->root };
+	struct config view;
+	unsigned own = config_view(c, uid, &view);
 
-		for (size_t j = 0; j < COUNT(texts); j++)
-			free(texts[j]);
-	}
-	free(c->users);
+	return config_account(c, own) == a ? view.smarthost.from : a->from;
 }
 
 void
 config_free(struct config *c)
 {
-	struct smarthost *s = &c->smarthost;
-	char *texts[] = {
-		s->name, s->host, s->tls_name, s->tls_ca_file, s->auth, s->user, s->from,
-		s->password_file, s->password_command, s->senders, c->domain, c->hostname,
-		c->aliases, c->root, c->directory, c->path, c->service.socket, c->service.operators,
-	};
+	char *texts[] = { c->domain, c->hostname, c->aliases, c->root, c->directory, c->path,
+		c->service.socket, c->service.operators };
 
 	for (size_t i = 0; i < COUNT(texts); i++)
 		free(texts[i]);
-	buf_wipe(&s->password);
+	for (unsigned i = 0; i < c->nmore; i++)
+		accounts_free(&c->more[i]);
+	free(c->more);
+	accounts_free(&c->smarthost);
 	for (unsigned i = 0; i < c->nfiles; i++)
 		free(c->files[i].path);
 	for (unsigned i = 0; i < c->nproblems; i++)
 		free(c->problems[i].text);
 	free(c->problems);
-	free_users(c);
+	users_free(c);
 	*c = (struct config){ 0 };
 }
 
@@ -726,4 +627,25 @@ config_home(struct buf *out)
 		buf_adds(out, p.home);
 	person_free(&p);
 	return found;
+}
+
+unsigned
+config_accounts(const struct config *c)
+{
+	return 1 + c->nmore;
+}
+
+const struct smarthost *
+config_account(const struct config *c, unsigned i)
+{
+	return i == 0 ? &c->smarthost : &c->more[i - 1];
+}
+
+const struct smarthost *
+config_account_named(const struct config *c, struct str name)
+{
+	for (unsigned i = 0; i < config_accounts(c); i++)
+		if (str_caseis(name, config_account(c, i)->name))
+			return config_account(c, i);
+	return NULL;
 }

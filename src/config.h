@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "host.h"
 #include "outcome.h"
 #include "rate.h"
 #include "schedule.h"
@@ -38,14 +39,31 @@ enum tls_mode {
 	TLS_NONE,
 };
 
+#define SERVERS_MAX 8           /* of one account's list */
+#define ACCOUNTS_MAX 32
+
+/* One entry of an account's host list. */
+struct server {
+	char *host;             /* a name or an address; of srv: the domain to ask about */
+	unsigned port;          /* of srv: not used */
+	bool srv;               /* srv:example.com, RFC 6186 and 8314 */
+};
+
 /* An account: one smarthost and one login.  Strings are never NULL. */
 struct smarthost {
-	char *name;             /* "default" */
-	char *host;
+	char *name;             /* "default"; of [smarthost NAME] the NAME, in lower case */
+	char *host;             /* the first server's, for people and messages */
 	unsigned port;
+	struct server servers[SERVERS_MAX];     /* one provider's: same login; tried in order */
+	unsigned nservers;
+	enum family family;
+	char *source;           /* our own address for connections; "" = the system's choice */
 	enum tls_mode tls;
 	char *tls_name;         /* the name to find in the certificate; "" = host */
 	char *tls_ca_file;      /* "" = the system's trust store */
+	char *tls_pin;          /* words "sha256:HEX-OR-BASE64"; "" = none; one that fits suffices */
+	char *tls_cert_file;    /* our certificate, and its key; "" = none */
+	char *tls_key_file;
 	char *auth;             /* lower case: "auto", "none" or a mechanism */
 	char *user;
 	char *from;             /* the account's address: from, or user where it is an
@@ -55,10 +73,16 @@ struct smarthost {
 	bool force_from;        /* From: and sender of all that leaves are the account's */
 	char *senders;          /* patterns, separated by spaces: whose mail it carries;
 	                         * "" = everybody's */
+	char *recipients;       /* patterns: to whom; "" = to everybody */
+	char *fallback;         /* the account to use while this one cannot be; "" = none */
+	char *token_command;    /* prints an OAuth token */
 	char *password_file;
 	char *password_command;
 	struct buf password;    /* only where secrets were asked for */
 	bool has_password;      /* a password key was there */
+	unsigned connections;   /* at most, at the same time */
+	uint32_t keep_open;     /* seconds that an idle connection is kept for the next message */
+	unsigned pipeline_depth;        /* messages under way on one connection */
 	unsigned messages_per_connection;
 	unsigned recipients_per_message;
 	struct rate rate;       /* messages, spread evenly; zero: as fast as it goes */
@@ -72,10 +96,11 @@ struct service_keys {
 	struct rate user_rate;  /* one uid's messages; zero: not limited */
 };
 
-/* [user NAME]: keys of [identity], and from, senders.  NULL: not said. */
+/* [user NAME]: keys of [identity], and from, senders, smarthost.  NULL: not said. */
 struct user_keys {
 	char *login;
 	uid_t uid;
+	char *smarthost;        /* the account that carries all of that user's mail */
 	char *from, *senders;
 	bool from_header, says_from;
 	char *domain, *hostname, *aliases, *root;
@@ -93,7 +118,9 @@ struct config_file {
 };
 
 struct config {
-	struct smarthost smarthost;
+	struct smarthost smarthost;     /* [smarthost], the default account */
+	struct smarthost *more; /* [smarthost NAME], in the order of the file */
+	unsigned nmore;
 	char *domain;           /* completes bare names; never "" after config_load */
 	char *hostname;         /* as set; "" = to be found out */
 	bool received;          /* may Received: tell uid and host */
@@ -149,8 +176,14 @@ enum outcome config_load_service(struct config *c, struct buf *path, struct why 
  * they need them: for force-from.  A file that is wrong by now is no matter where
  * CONFIG_KEPT names the copy of a good one. */
 enum outcome config_load_service_secret(struct config *c, struct why *why);
-/* *view is c as it holds for uid: borrowed from c, never freed. */
-void config_view(const struct config *c, uid_t uid, struct config *view);
+/* *view is c as it holds for uid: borrowed from c, never freed.  The default account
+ * of a user who has one of their own (smarthost in [user NAME]) is that one, and there
+ * is no other.  Which account of c the view's default one is. */
+unsigned config_view(const struct config *c, uid_t uid, struct config *view);
+
+/* The address that mail of this uid leaves with by that account, one of c's, where it
+ * forces one: what [user NAME] says holds for that user's own account. */
+const char *config_forced_from(const struct config *c, const struct smarthost *a, uid_t uid);
 
 /* The same for given files (NULL: not there); for config_load and for tests.
  * home: where ~ and the default directories are. */
@@ -159,6 +192,12 @@ enum outcome config_read(struct config *c, const char *user_path, const char *sy
 /* *c as if nothing were written in any file: no string is NULL, some are "". */
 void config_defaults(struct config *c);
 void config_free(struct config *c);
+
+/* The accounts: 0 is the default one, the others follow; at most ACCOUNTS_MAX. */
+unsigned config_accounts(const struct config *c);
+const struct smarthost *config_account(const struct config *c, unsigned i);
+/* The account of that name, or NULL. */
+const struct smarthost *config_account_named(const struct config *c, struct str name);
 
 /* Has one of the files changed since it was read? */
 bool config_is_stale(const struct config *c);

@@ -1,9 +1,7 @@
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,9 +11,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "dial.h"
+#include "srv.h"
 
-#define CONNECT_SECONDS 30      /* for one address; the next may be better */
-#define ADDRESSES_MAX 16        /* of one host: the list comes from the network */
+#define SRV_SECONDS 90          /* for the servers that DNS names, in all */
+#define BLOCK_SECONDS 180       /* for what is written and does not move (RFC 5321 4.5.3.2.5) */
 #define READ_SIZE 16384         /* one TLS record: nothing decrypted stays behind */
 #define LOGIN_SIZE 16384        /* room for one from the start: growing leaves copies behind */
 
@@ -28,13 +28,11 @@ wait_for(int fd, short events, double deadline, short *ready)
 
 	for (;;) {
 		double left = deadline - clock_now();
-		int ms, n;
+		int n;
 
 		if (left <= 0)
 			return false;
-		/* Rounded up, so that the last millisecond is not a busy loop. */
-		ms = left > 86400 ? 86400 * 1000 : (int)(left * 1000) + 1;
-		n = poll(&p, 1, ms);
+		n = clock_poll(&p, 1, left);
 		if (n > 0) {
 			*ready = p.revents;
 			return true;
@@ -56,143 +54,70 @@ acknowledge_at_once(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+/* ---- connecting ----------------------------------------------------------------------- */
+
+/* Who talks to whom, by what the kernel says. */
 static void
-write_address(const struct sockaddr_storage *a, char *out, size_t size)
-{
-	const void *p = NULL;
-
-	if (a->ss_family == AF_INET)
-		p = &((const struct sockaddr_in *)a)->sin_addr;
-	else if (a->ss_family == AF_INET6)
-		p = &((const struct sockaddr_in6 *)a)->sin6_addr;
-	if (p == NULL || inet_ntop(a->ss_family, p, out, (socklen_t)size) == NULL)
-		snprintf(out, size, "?");
-}
-
-/* 0 when connected, else the errno that says why not. */
-static int
-finish_connect(int fd)
-{
-	int error = 0;
-	socklen_t len = sizeof error;
-	short ready;
-
-	if (!wait_for(fd, POLLOUT, clock_now() + CONNECT_SECONDS, &ready))
-		return ETIMEDOUT;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return errno;
-	return error;
-}
-
-/* One address: 0 and c->fd, or the errno. */
-static int
-try_address(struct conn *c, const struct addrinfo *a)
-{
-	static const int on = 1;
-	int fd, error = 0;
-
-	fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return errno;
-	if (connect(fd, a->ai_addr, a->ai_addrlen) < 0)
-		error = errno == EINPROGRESS || errno == EINTR ? finish_connect(fd) : errno;
-	if (error != 0) {
-		close(fd);
-		return error;
-	}
-	/* Each of our writes is a whole group: nothing is gained by waiting for more. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	c->fd = fd;
-	return 0;
-}
-
-static void
-note_local(struct conn *c)
+note_ends(struct conn *c, const struct dial_terms *to)
 {
 	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof a;
 
+	getpeername(c->fd, (struct sockaddr *)&a, &len);
+	dial_show(&a, c->peer, sizeof c->peer);
+	len = sizeof a;
 	getsockname(c->fd, (struct sockaddr *)&a, &len);
-	write_address(&a, c->local, sizeof c->local);
+	dial_show(&a, c->local, sizeof c->local);
 	c->local_is_v6 = a.ss_family == AF_INET6;
+	snprintf(c->host, sizeof c->host, "%s", to->host);
+	c->port = to->port;
+	buf_reserve(&c->out, LOGIN_SIZE);
 }
 
-/* What helps most people whose connection was refused or swallowed. */
-static const char *
-next_step(unsigned port, bool loopback)
-{
-	if (loopback)
-		return "is the relay or bridge on this machine running?";
-	if (port == 587)
-		return "many clouds and home lines block port 587: try 465, or the provider's 2525 or 2587";
-	if (port == 25)
-		return "most networks block port 25: use 587 or 465";
-	return "check host and port, and this machine's network";
-}
-
-static bool
-is_loopback(const struct sockaddr *a)
-{
-	if (a->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
-	return a->sa_family == AF_INET6 &&
-	    IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
-}
-
+/* The servers that a domain's DNS names, one after the other. */
 static enum outcome
-resolve(const char *host, unsigned port, struct addrinfo **list, struct why *why)
+open_any(struct conn *c, const struct conn_terms *terms, struct dial_terms to, struct why *why)
 {
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICSERV };
-	char service[16];
-	int ret;
+	enum outcome o;
+	struct srv found;
+	size_t len;
 
-	snprintf(service, sizeof service, "%u", port);
-	ret = getaddrinfo(host, service, &hints, list);
-	if (ret == 0)
-		return DONE;
-	if (ret == EAI_SYSTEM)
-		return later(why, SCOPE_SERVER, "4.4.3", "cannot resolve %s: %s", host, strerror(errno));
-	return later(why, SCOPE_SERVER, "4.4.3", "cannot resolve %s: %s; check %s", host,
-	    gai_strerror(ret), ret == EAI_NONAME || ret == EAI_NODATA ?
-	    "host in the configuration" : "this machine's network and name servers");
+	if ((o = srv_find(terms->host, &found, why)) != DONE)
+		return o;
+	if (to.seconds > SRV_SECONDS / found.n)
+		to.seconds = SRV_SECONDS / found.n;
+	for (unsigned i = 0; i < found.n; i++) {
+		to.host = found.v[i].host;
+		to.port = found.v[i].port;
+		if ((o = dial(&c->fd, &to, why)) == DONE) {
+			note_ends(c, &to);
+			c->implicit = found.v[i].implicit;
+			return DONE;
+		}
+		conn_note(c, "--- %s", why->text);
+	}
+	len = strlen(why->text);
+	if (found.n > 1)
+		snprintf(why->text + len, sizeof why->text - len, " (the last of %u servers that DNS "
+		    "names for %.100s)", found.n, terms->host);
+	return o;
 }
 
 enum outcome
-conn_open(struct conn *c, const char *host, unsigned port, struct why *why)
+conn_open(struct conn *c, const struct conn_terms *terms, struct why *why)
 {
-	struct addrinfo *list = NULL, *a;
-	struct buf said = { 0 };
-	bool loopback = true;
+	const struct dial_terms to = { .host = terms->host, .port = terms->port,
+		.family = terms->family, .source = terms->source, .seconds = DIAL_SECONDS };
 	enum outcome o;
-	int n = 0;
 
-	if ((o = resolve(host, port, &list, why)) != DONE)
-		return o;
-	for (a = list; a != NULL && n < ADDRESSES_MAX; a = a->ai_next, n++) {
-		struct sockaddr_storage peer = { 0 };
-		int error;
-
-		memcpy(&peer, a->ai_addr, a->ai_addrlen);
-		write_address(&peer, c->peer, sizeof c->peer);
-		error = try_address(c, a);
-		if (error == 0) {
-			note_local(c);
-			buf_reserve(&c->out, LOGIN_SIZE);
-			goto out;
-		}
-		loopback = loopback && is_loopback(a->ai_addr);
-		buf_addf(&said, "%s%s: %s", said.len > 0 ? "; " : "", c->peer,
-		    error == ETIMEDOUT ? "timed out" : strerror(error));
-	}
-	/* The next step is what people need most: a long list gives way to it. */
-	o = later(why, SCOPE_SERVER, "4.4.1", "cannot reach %s:%u: %.400s; %s", host, port,
-	    buf_c(&said), next_step(port, loopback));
-out:
-	freeaddrinfo(list);
-	buf_free(&said);
+	if (terms->srv)
+		return open_any(c, terms, to, why);
+	if ((o = dial(&c->fd, &to, why)) == DONE)
+		note_ends(c, &to);
 	return o;
 }
+
+/* ---- reading and writing -------------------------------------------------------------- */
 
 /* What came of one look at the socket. */
 enum heard {
@@ -385,6 +310,7 @@ conn_flush(struct conn *c, double seconds, struct why *why)
 	if (at == c->out.len && at > 0)
 		explicit_bzero(c->out.p, at);
 	buf_cut(&c->out, at);
+	c->written += at;
 	return o;
 }
 
@@ -408,8 +334,6 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 	enum outcome o;
 
 	reply_reset(r);
-	if ((o = conn_flush(c, seconds, why)) != DONE)
-		return o;
 	/* For the whole reply: a server that sends one octet a minute must not be
 	 * able to hold us for ever. */
 	deadline = clock_now() + seconds;
@@ -417,6 +341,11 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 		const char *when = begun ? "in the middle of an answer" : "instead of answering";
 		short wants, ready;
 
+		if (c->out.len > 0) {
+			if ((o = conn_flush(c, seconds < BLOCK_SECONDS ? seconds : BLOCK_SECONDS, why)) != DONE)
+				return o;
+			deadline = clock_now() + seconds;
+		}
 		switch (hear(c, &wants)) {
 		case HEARD_END:
 			return lost(c, when, "", why);
@@ -437,6 +366,7 @@ conn_reply(struct conn *c, struct reply *r, double seconds, struct why *why)
 		    c->peer, seconds, begun ? "" : ": it said nothing");
 	}
 	if (state == REPLY_WHOLE) {
+		reply_hide(r, c->hidden);
 		trace_heard(c->trace, r);
 		return DONE;
 	}

@@ -1,12 +1,11 @@
 #include "dispatch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,294 +13,200 @@
 #include "log.h"
 #include "trace.h"
 
-#define LOCKED_PAUSE 1          /* seconds until a message that somebody has is looked at again */
 #define CRASHES_MAX 3           /* couriers that one message may take with it */
-#define IDLE_MAX (5 * 1000000)  /* microseconds that a connection is kept for the next message */
-#define WRITE_PAUSE 1           /* seconds until what is kept is written again; doubled each time */
-
-/* ---- jobs ---------------------------------------------------------------------- */
+#define BETWEEN_MAX (5 * 1000000)       /* microseconds that a connection waits for the next
+                                         * message's moment, where there is a rate */
+/* Messages that each connection must have before it another one is begun: the beginning of
+ * one, with STARTTLS and a login, takes as long as so many. */
+#define BEGINNING 8
+#define FULL_PAUSE 1            /* seconds, where there are as many couriers as there may be */
 
 void
-job_free(struct job *j)
+dispatch_load(struct dispatch *d)
 {
-	spool_letter_free(&j->letter);
-	free(j->recipients);
-	*j = (struct job)JOB_INIT;
+	sorting_load(&d->sorting);
+	health_key(d->sorting.spool, d->key);
 }
 
-/* Those who still wait, from the from-th on. */
-static void
-pick_recipients(struct job *j, size_t from, size_t most)
+void
+dispatch_free(struct dispatch *d)
 {
-	const struct fate *f = &j->letter.fate;
-
-	j->recipients = mem_grow(NULL, most, sizeof *j->recipients);
-	for (size_t i = from; i < f->n && j->n < most; i++)
-		if (f->to[i].outcome == LATER)
-			j->recipients[j->n++] = i;
+	pool_free(&d->pool);
+	sorting_free(&d->sorting);
 }
 
-/* Is there anybody left for another transaction of this round? */
-static bool
-has_more(const struct job *j)
+void
+dispatch_renew(struct dispatch *d)
 {
-	const struct fate *f = &j->letter.fate;
+	sorting_renew(&d->sorting);
+	for (size_t i = 0; i < d->pool.n; i++)
+		d->pool.v[i]->stale = true;
+}
 
-	for (size_t i = j->n > 0 ? j->recipients[j->n - 1] + 1 : 0; i < f->n; i++)
-		if (f->to[i].outcome == LATER)
-			return true;
-	return false;
+void
+dispatch_lift(struct dispatch *d, bool force)
+{
+	for (unsigned i = 0; i < d->sorting.naccounts; i++) {
+		account_lift_back_off(d->sorting.accounts[i]);
+		d->sorting.accounts[i]->force = force;
+	}
 }
 
 /* ---- when ---------------------------------------------------------------------------- */
 
-bool
-dispatch_may_call(const struct dispatch *d, time_t now)
+static bool
+may_call(const struct dispatch *d, const struct account *a, time_t now)
 {
-	return !d->leaving && d->nkept == 0 && account_not_before(&d->account, now) == 0 &&
-	    account_pause(&d->account) == 0;
+	return !d->leaving && !a->gone && !sorting_is_stuck(&d->sorting) &&
+	    account_not_before(a, now) == 0 && account_pause(a) == 0;
+}
+
+bool
+dispatch_is_open(const struct dispatch *d, time_t now)
+{
+	for (unsigned i = 0; i < d->sorting.naccounts; i++) {
+		const struct account *a = d->sorting.accounts[i];
+
+		/* Where there is a rate, it may be hours until it is read. */
+		if (!may_call(d, a, now) || account_host(a)->rate.n != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Jobs ahead of the one under way, where there is a rate: what a server holds up for a
+ * twentieth of a second is not to leave in a heap afterwards. */
+static unsigned
+ahead_at(const struct rate *r)
+{
+	return r->n > 0 ? r->n / r->seconds / 20 : UINT_MAX;
+}
+
+static bool
+may_give(const struct dispatch *d, const struct courier *c, time_t now)
+{
+	const struct account *a = c->account;
+
+	/* An open connection is no reason to ask an account that has just refused. */
+	if (c->pid == 0 || !c->ready || c->quitting || c->stale || !may_call(d, a, now) ||
+	    c->given >= account_host(a)->messages_per_connection)
+		return false;
+	/* One probe at a time while it is in doubt. */
+	if (account_is_in_doubt(a, c->order.server))
+		return pool_count_jobs(&d->pool, a, a->standing.account.down ? SERVERS_MAX : c->order.server) == 0;
+	return c->n < c->room && c->n <= ahead_at(&account_host(a)->rate);
+}
+
+/* The one of the account's that has the least to do; NULL: none can take more. */
+static struct courier *
+idlest(const struct dispatch *d, const struct account *a, time_t now)
+{
+	struct courier *best = NULL;
+
+	for (size_t i = 0; i < d->pool.n; i++) {
+		struct courier *c = d->pool.v[i];
+
+		if (c->account == a && (best == NULL || c->n < best->n) && may_give(d, c, now))
+			best = c;
+	}
+	return best;
+}
+
+/* Milliseconds until something of this account's mail can be begun; -1: see dispatch_ms. */
+static int64_t
+account_ms(const struct dispatch *d, const struct account *a, time_t now)
+{
+	const struct agenda *g = &d->sorting.ledger.agenda;
+	const struct waiting *w = agenda_first(g, sorting_carries(&d->sorting, a, now));
+	int64_t pause = (account_pause(a) + 999) / 1000, ms;
+	time_t not_before = account_not_before(a, now), due;
+	bool alone = pool_count(&d->pool, a) == 0;
+
+	if (w == NULL || (alone && d->pool.n >= POOL_MAX))
+		return -1;
+	due = not_before > w->due ? not_before : w->due;
+	ms = due > now ? (due - now) * 1000 : 0;
+	if (pause > ms)
+		ms = pause;
+	if (alone && d->start_at > 0 && (d->start_at - clock_now()) * 1000 > (double)ms)
+		ms = (int64_t)((d->start_at - clock_now()) * 1000) + 1;
+	/* One that has all it can take will say when it has done something. */
+	return !alone && ms == 0 && idlest(d, a, now) == NULL ? -1 : ms;
+}
+
+static bool
+is_idle(const struct courier *c)
+{
+	return c->pid != 0 && c->ready && !c->quitting && c->n == 0;
+}
+
+/* Seconds until it has been idle for as long as it may. */
+static double
+keeps_open(const struct courier *c)
+{
+	return c->idle_since + account_host(c->account)->keep_open - clock_now();
 }
 
 int64_t
 dispatch_ms(const struct dispatch *d, time_t now)
 {
-	const struct waiting *w = agenda_first(&d->ledger.agenda);
-	const struct courier *c = &d->courier;
-	int64_t pause = (account_pause(&d->account) + 999) / 1000, ms;
-	time_t due;
+	int64_t least = -1, ms;
 
-	if (w == NULL || d->leaving || d->nkept > 0 || (c->pid != 0 && (!c->ready || c->quitting)))
+	if (d->leaving || sorting_is_stuck(&d->sorting))
 		return -1;
-	due = w->due;
-	if (c->pid == 0 && account_not_before(&d->account, now) > due)
-		due = account_not_before(&d->account, now);
-	ms = due > now ? (due - now) * 1000 : 0;
-	if (pause > ms)
-		ms = pause;
-	/* One that has all it can take will say when it has done something. */
-	return c->pid != 0 && ms == 0 ? -1 : ms;
+	for (unsigned i = 0; i < d->sorting.naccounts; i++) {
+		ms = account_ms(d, d->sorting.accounts[i], now);
+		if (ms >= 0 && (least < 0 || ms < least))
+			least = ms;
+		/* Then its fallback may have something to begin. */
+		ms = (int64_t)(account_patience(d->sorting.accounts[i]) * 1000);
+		if (ms > 0 && (least < 0 || ms < least))
+			least = ms;
+	}
+	for (size_t i = 0; i < d->pool.n; i++) {
+		if (!is_idle(d->pool.v[i]))
+			continue;
+		ms = keeps_open(d->pool.v[i]) > 0 ? (int64_t)(keeps_open(d->pool.v[i]) * 1000) + 1 : 0;
+		/* Past that it waits for its account's pace, which is in the above. */
+		if (ms > 0 && (least < 0 || ms < least))
+			least = ms;
+	}
+	return least;
 }
 
-/* ---- what the disk would not take ---------------------------------------------------- */
+/* ---- the end of a courier ---------------------------------------------------------------- */
 
+/* One that it died of, three times, is put aside, and the others go on. */
 static void
-keep(struct dispatch *d, struct job *j)
+return_jobs(struct dispatch *d, struct courier *c, bool crashed)
 {
-	struct waiting *w = ledger_entry(&d->ledger, &j->letter);
-
-	j->due = w->due;
-	agenda_rest(&d->ledger.agenda, w);
-	w->out = true;
-	d->kept = mem_grow(d->kept, d->nkept + 1, sizeof *d->kept);
-	d->kept[d->nkept++] = *j;
-	*j = (struct job)JOB_INIT;
-	if (d->nkept == 1) {
-		d->write_pause = WRITE_PAUSE;
-		d->write_at = clock_now() + d->write_pause;
-	}
-}
-
-static bool
-write_one(struct dispatch *d, struct job *j)
-{
-	struct agenda *a = &d->ledger.agenda;
-	const char *id = j->letter.envelope.id;
-	struct waiting *w;
-
-	/* What an orphan told us of is nobody's once that has left. */
-	spool_lock(&j->letter);
-	if (!spool_is_removed(&j->letter) && !ledger_record(&d->ledger, &j->letter, true, false))
-		return false;
-	if (d->courier.pid != 0)
-		errand_noted(d->courier.fd, id);
-	w = agenda_find(a, id);
-	if (w != NULL) {
-		w->out = false;
-		if (spool_is_removed(&j->letter))
-			agenda_remove(a, w);
-		else if (!j->letter.fate.held)
-			agenda_wait(a, w, j->due);
-	}
-	job_free(j);
-	return true;
-}
-
-void
-dispatch_write(struct dispatch *d)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < d->nkept; i++)
-		if (!write_one(d, &d->kept[i]))
-			d->kept[left++] = d->kept[i];
-	d->nkept = left;
-	d->write_pause = d->write_pause < LEDGER_PAUSE / 2 ? d->write_pause * 2 : LEDGER_PAUSE;
-	d->write_at = clock_now() + d->write_pause;
-}
-
-/* ---- what a transaction came to --------------------------------------------------- */
-
-/* An account's or server's answer to one message pauses the account, and the
- * message goes to the back, so that the next probe takes another.  But if
- * others have passed since it drew such an answer before, the trouble is its
- * own: true, and the account goes on. */
-static bool
-is_its_own_trouble(const struct dispatch *d, const struct waiting *w)
-{
-	return w->drew != 0 && d->account.passes + 1 > w->drew;
-}
-
-/* Servers exist that take no null sender, whatever code they say so with: what
- * is answered to a report is the report's own trouble.  Only the end of the
- * connection says something of the server. */
-static bool
-is_refused_report(const struct job *j)
-{
-	return j->troubled && j->letter.envelope.from[0] == '\0' && j->trouble.code != 0 &&
-	    j->trouble.code != 421;
-}
-
-static void
-defer(struct dispatch *d, struct job *j)
-{
-	struct fate *f = &j->letter.fate;
-
-	f->tries++;
-	f->next = schedule_next(&d->config->retry_refused, f->tries, time(NULL), clock_salt());
-}
-
-bool
-dispatch_conclude(struct dispatch *d, struct job *j)
-{
-	struct waiting *w = ledger_entry(&d->ledger, &j->letter);
-	struct fate *f = &j->letter.fate;
-	time_t now = time(NULL);
-	bool report = is_refused_report(j);
-	bool own = report || (j->troubled && is_its_own_trouble(d, w));
-
-	w->out = false;
-	for (size_t i = 0; i < j->n; i++)
-		ledger_log_answer(&j->letter, j->recipients[i]);
-	if (own) {
-		j->spoken = true;
-		f->last = j->trouble;
-	}
-	if (has_more(j) && !j->troubled) {
-		/* More recipients than one transaction takes: the others go at once. */
-		w->round = (uint32_t)j->recipients[j->n - 1] + 1;
-	} else {
-		w->round = 0;
-		if (j->spoken && fate_count(f, LATER) > 0)
-			defer(d, j);
-	}
-	if (j->troubled && !own) {
-		w->drew = d->account.passes + 1;
-		account_failed(&d->account, &j->trouble);
-	} else if (!report) {
-		account_passed(&d->account);
-	}
-	agenda_wait(&d->ledger.agenda, w, f->next > now ? f->next : j->troubled ? now : w->due);
-	if (ledger_record(&d->ledger, &j->letter, j->spoken, w->round > 0))
-		return true;
-	keep(d, j);
-	return false;
-}
-
-void
-dispatch_answer(struct job *j, const struct errand *e)
-{
-	struct fate *f = &j->letter.fate;
-	bool asked = false;
-
-	for (size_t i = 0; i < j->n; i++)
-		asked = asked || j->recipients[i] == e->recipient;
-	if (!asked)
-		return;
-	fate_note(f, e->recipient, e->outcome, &e->why);
-	if (e->outcome == LATER && (e->why.scope == SCOPE_ACCOUNT || e->why.scope == SCOPE_SERVER)) {
-		j->troubled = true;
-		j->trouble = e->why;
-		return;
-	}
-	if (e->outcome == LATER && e->why.scope == SCOPE_NONE)
-		return;
-	j->spoken = true;
-	if (e->outcome != DONE)
-		f->last = e->why;
-}
-
-/* ---- couriers -------------------------------------------------------------------------- */
-
-static void
-start_courier(struct dispatch *d)
-{
-	struct courier *c = &d->courier;
-	struct why why;
-
-	*c = (struct courier){ .fd = -1 };
-	c->pid = d->starter >= 0 ? errand_ask(d->starter, &c->fd) : errand_start(&c->fd, NULL);
-	if (c->pid >= 0)
-		return;
-	c->pid = 0;
-	if (d->starter >= 0 && errno == EPIPE) {
-		/* Nothing that the account could help. */
-		d->leaving = true;
-	} else {
-		later(&why, SCOPE_SERVER, "", "cannot start subpost-courier: %s", strerror(errno));
-		account_failed(&d->account, &why);
-	}
-}
-
-/* A courier that died takes nothing with it: its jobs wait again.  One that it
- * died of, three times, is put aside, and the others go on. */
-static void
-return_jobs(struct dispatch *d, bool crashed)
-{
-	struct courier *c = &d->courier;
-
 	for (unsigned i = 0; i < c->n; i++) {
 		struct job *j = &c->jobs[i];
-		struct waiting *w = ledger_entry(&d->ledger, &j->letter);
+		struct waiting *w = ledger_entry(&d->sorting.ledger, &j->letter);
+		bool blamed = crashed && i == 0;
 
-		w->out = false;
-		if (!crashed || i > 0 || ++w->crashes < CRASHES_MAX)
-			agenda_wait(&d->ledger.agenda, w, crashed && i == 0 ? time(NULL) : w->due);
-		else if (!ledger_hold(&d->ledger, &j->letter, "the courier crashed on it three times; "
-		    "please report it, with the message if you can"))
-			keep(d, j);
+		if (!blamed || ++w->crashes < CRASHES_MAX)
+			sorting_return(&d->sorting, j, blamed ? time(NULL) : w->due);
+		else
+			sorting_hold(&d->sorting, j, "the courier crashed on it three times; "
+			    "please report it, with the message if you can");
 		job_free(j);
 	}
 	c->n = 0;
 }
 
-/* How it ended.  With a service that is gone nobody learns that any more: as if it
- * had been killed, and we have nothing left to do here. */
-static int
-status_of(struct dispatch *d)
-{
-	struct courier *c = &d->courier;
-	int status = 0;
-
-	if (d->starter < 0) {
-		while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-			continue;
-	} else if (!errand_await_end(d->starter, c->pid, &status)) {
-		d->leaving = true;
-		status = SIGKILL;
-	}
-	return status;
-}
-
 static void
-courier_ended(struct dispatch *d)
+courier_ended(struct dispatch *d, struct courier *c)
 {
-	struct courier *c = &d->courier;
+	struct account *a = c->account;
+	time_t now = time(NULL);
 	bool crashed;
 	int status;
 	struct why why;
 
-	close(c->fd);
-	status = status_of(d);
+	/* With a service that is gone we have nothing left to do here. */
+	if (!pool_bury(&d->pool, c, &status))
+		d->leaving = true;
 	/* One that has said all it has to say ends with 0, whatever that was. */
 	crashed = WIFEXITED(status) && WEXITSTATUS(status) != 0;
 	if (WIFSIGNALED(status)) {
@@ -316,152 +221,33 @@ courier_ended(struct dispatch *d)
 		if (sig == SIGALRM) {
 			c->told = true;
 			later(&why, SCOPE_SERVER, "4.4.3", "looking up and reaching %s took too long",
-			    d->config->smarthost.host);
-			account_failed(&d->account, &why);
+			    account_host(a)->servers[c->order.server].host);
+			account_failed(a, c->order.server, &why, now);
 		}
 	}
 	if (!c->told && !c->quitting)
-		account_met_silence(&d->account, c->ready, status);
-	return_jobs(d, crashed);
-	c->pid = 0;
+		account_met_silence(a, c->ready, status, now);
+	return_jobs(d, c, crashed);
 }
 
 /* ---- giving jobs -------------------------------------------------------------------------- */
 
-/* Is it neither held nor put off? */
-static bool
-may_go(struct dispatch *d, struct waiting *w, const struct letter *l)
-{
-	if (l->fate.held)
-		agenda_rest(&d->ledger.agenda, w);
-	else if (l->fate.next > time(NULL))
-		agenda_wait(&d->ledger.agenda, w, l->fate.next);
-	else
-		return true;
-	return false;
-}
-
-bool
-dispatch_prepare(struct dispatch *d, struct waiting *w, struct job *j)
-{
-	struct letter *l = &j->letter;
-	time_t now = time(NULL);
-	struct why why;
-
-	*j = (struct job)JOB_INIT;
-	if (spool_read(d->spool, SPOOL_QUEUE, w->id, l, &why) != DONE) {
-		if (why.exit == EX_NOINPUT)
-			agenda_remove(&d->ledger.agenda, w);
-		else
-			agenda_wait(&d->ledger.agenda, w, now + LEDGER_PAUSE);
-		return false;
-	}
-	if (l->damaged) {
-		if (!l->promised)
-			spool_sweep_one(d->spool, l, w->id);
-		else
-			log_event(LOG_ERR, "held", "id", w->id, "reason", why.text, NULL);
-		agenda_rest(&d->ledger.agenda, w);
-		return false;
-	}
-	ledger_log_queued(w, l);
-	ledger_entry(&d->ledger, l);
-	if (!may_go(d, w, l))
-		return false;
-	if (!spool_lock(l)) {
-		agenda_wait(&d->ledger.agenda, w, now + LOCKED_PAUSE);
-		return false;
-	}
-	if (spool_is_removed(l)) {
-		agenda_remove(&d->ledger.agenda, w);
-		return false;
-	}
-	/* Whoever had it before us may have changed what is to become of it. */
-	if (spool_has_fate(d->spool, w->id)) {
-		if (spool_read_again(d->spool, SPOOL_QUEUE, w->id, l, &why) != DONE || l->damaged) {
-			agenda_wait(&d->ledger.agenda, w, now + LOCKED_PAUSE);
-			return false;
-		}
-		if (!may_go(d, w, l))
-			return false;
-	}
-	if (ledger_is_owed(l, w->round > 0)) {
-		/* Somebody died before it was told or put away. */
-		if (!ledger_record(&d->ledger, l, true, false))
-			keep(d, j);
-		return false;
-	}
-	if (schedule_is_over(l->fate.renewed > l->envelope.arrived ? l->fate.renewed :
-	    l->envelope.arrived, now, d->config->give_up_after)) {
-		if (!ledger_give_up(&d->ledger, l, d->account.health.down ? d->account.health.why.text : ""))
-			keep(d, j);
-		return false;
-	}
-	pick_recipients(j, w->round, d->config->smarthost.recipients_per_message);
-	if (j->n == 0) {
-		w->round = 0;
-		return false;           /* asked again at once, from the first on */
-	}
-	return true;
-}
-
-/* The one whose turn it is, locked, in *j; NULL where nothing can be sent now.  What
- * is read may turn out to be somebody else's than was known: then it is asked anew
- * whose turn it is. */
-static struct waiting *
-draw(struct dispatch *d, struct job *j)
-{
-	struct agenda *a = &d->ledger.agenda;
-	struct waiting *w;
-	uid_t uid;
-
-	while (d->nkept == 0 && (w = agenda_next(a, time(NULL))) != NULL) {
-		uid = agenda_uid(a, w);
-		if (dispatch_prepare(d, w, j) && agenda_uid(a, w) == uid)
-			return w;
-		job_free(j);
-	}
-	return NULL;
-}
-
-/* Is there a message worth a connection? */
-static bool
-has_work(struct dispatch *d)
-{
-	struct job j = JOB_INIT;
-	bool found = draw(d, &j) != NULL;
-
-	job_free(&j);
-	return found;
-}
-
-static bool
-may_give(const struct dispatch *d)
-{
-	const struct courier *c = &d->courier;
-	/* One probe at a time while the account is in doubt. */
-	unsigned most = d->account.health.down ? 1 : JOBS_AHEAD;
-
-	/* An open connection is no reason to ask an account that has just refused. */
-	return c->ready && !c->quitting && !c->stale && dispatch_may_call(d, time(NULL)) && c->n < most &&
-	    c->given < d->config->smarthost.messages_per_connection;
-}
-
 /* The job is the courier's last; false when the courier is gone, which is seen,
  * and cleared up, by the loop. */
 static bool
-give(struct dispatch *d, struct waiting *w)
+give(struct dispatch *d, struct courier *c, struct waiting *w)
 {
-	struct courier *c = &d->courier;
+	struct agenda *g = &d->sorting.ledger.agenda;
 	struct job *j = &c->jobs[c->n++];
-	int trace = trace_open(d->spool, w->id);
+	int trace = trace_open(d->sorting.spool, w->id);
 	bool given;
 
-	account_spend(&d->account);
-	agenda_drawn(&d->ledger.agenda, w);
-	agenda_rest(&d->ledger.agenda, w);
+	account_spend(c->account);
+	agenda_drawn(g, &c->account->turn, w);
+	agenda_rest(g, w);
 	w->out = true;
 	c->given++;
+	j->courier = c->pid;
 	given = errand_job(c->fd, w->id, j->recipients, j->n, j->letter.fd, trace);
 	if (trace >= 0)
 		close(trace);
@@ -470,189 +256,381 @@ give(struct dispatch *d, struct waiting *w)
 
 /* Will the connection have a message soon, and only the pace keeps that back? */
 static bool
-is_between_two(const struct dispatch *d)
+is_between_two(const struct dispatch *d, const struct courier *c, time_t now)
 {
-	time_t now = time(NULL);
-	int64_t pause = account_pause(&d->account);
+	int64_t pause = account_pause(c->account);
 
-	return pause > 0 && pause <= IDLE_MAX && !d->leaving && !d->courier.stale &&
-	    d->courier.given < d->config->smarthost.messages_per_connection &&
-	    account_not_before(&d->account, now) == 0 && agenda_next(&d->ledger.agenda, now) != NULL;
+	return pause > 0 && pause <= BETWEEN_MAX && account_not_before(c->account, now) == 0 &&
+	    agenda_next(&d->sorting.ledger.agenda, &c->account->turn,
+	    sorting_carries(&d->sorting, c->account, now), now) != NULL;
 }
 
-/* Gives the courier what it can take. */
-static void
-feed(struct dispatch *d)
+/* What an idle connection is there for. */
+static bool
+is_worth_keeping(const struct dispatch *d, const struct courier *c, time_t now)
 {
-	struct courier *c = &d->courier;
+	if (d->leaving || c->stale || c->account->gone ||
+	    c->given >= account_host(c->account)->messages_per_connection)
+		return false;
+	/* One that waits for us to write may go on with its connection afterwards. */
+	if (sorting_is_stuck(&d->sorting) || is_between_two(d, c, now))
+		return true;
+	return account_not_before(c->account, now) == 0 && keeps_open(c) > 0;
+}
+
+static void
+feed(struct dispatch *d, struct account *a, time_t now)
+{
+	struct courier *c;
 	struct waiting *w;
 
-	while (may_give(d) && (w = draw(d, &c->jobs[c->n])) != NULL)
-		if (!give(d, w))
+	while ((c = idlest(d, a, now)) != NULL && (w = sorting_draw(&d->sorting, a, &c->jobs[c->n])) != NULL)
+		if (!give(d, c, w))
 			return;
-	/* One that waits for us to write may go on with its connection afterwards. */
-	if (c->ready && !c->quitting && c->n == 0 && d->nkept == 0 && !is_between_two(d)) {
-		c->quitting = true;
-		errand_quit(c->fd);
-	}
 }
 
-static struct job *
-job_of(struct courier *c, const char *id)
+/* ---- starting couriers ----------------------------------------------------------------------- */
+
+/* Is there a message worth a connection? */
+static bool
+has_work(struct dispatch *d, struct account *a)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (strcmp(c->jobs[i].letter.envelope.id, id) == 0)
-			return &c->jobs[i];
-	return NULL;
+	struct job j = JOB_INIT;
+	bool found = sorting_draw(&d->sorting, a, &j) != NULL;
+
+	job_free(&j);
+	return found;
 }
 
-/* More recipients than one transaction takes: the next go at once, with the same
- * open message, since another description of it would not get the lock until
- * the courier has let go of the first. */
+static bool
+all_are_busy(const struct dispatch *d, const struct account *a)
+{
+	for (size_t i = 0; i < d->pool.n; i++)
+		if (d->pool.v[i]->account == a && d->pool.v[i]->n == 0)
+			return false;
+	return true;
+}
+
+/* And, of those that wait still, enough for one more than there are?  Where it is the rate
+ * that they wait for, more connections are of no use. */
+static bool
+has_work_for_more(const struct dispatch *d, const struct account *a, unsigned running, time_t now)
+{
+	const struct smarthost *h = account_host(a);
+	size_t need = (size_t)BEGINNING * h->pipeline_depth * running;
+
+	if (h->rate.n > 0 && !all_are_busy(d, a))
+		return false;
+	return running < h->connections && !a->standing.account.down && account_is_proven(a) &&
+	    account_may_have_more(a, running, now) && pool_has_server(&d->pool, a, now) &&
+	    d->pool.n < POOL_MAX - d->sorting.naccounts &&
+	    agenda_due(&d->sorting.ledger.agenda, sorting_carries(&d->sorting, a, now), now, need) >= need;
+}
+
+static bool
+start(struct dispatch *d, struct account *a, time_t now)
+{
+	struct why why;
+
+	if (pool_start(&d->pool, a, d->key, now) != NULL)
+		return true;
+	if (errno == EBUSY) {
+		d->start_at = clock_now() + FULL_PAUSE;
+	} else if (d->pool.starter >= 0 && errno == EPIPE) {
+		/* Nothing that the account could help. */
+		d->leaving = true;
+	} else {
+		later(&why, SCOPE_SERVER, "", "cannot start subpost-courier: %s", strerror(errno));
+		account_failed(a, SERVERS_MAX, &why, now);
+	}
+	return false;
+}
+
+static void
+start_some(struct dispatch *d, struct account *a, time_t now)
+{
+	unsigned running = pool_count(&d->pool, a);
+
+	if (d->pool.n >= POOL_MAX || !may_call(d, a, now) || clock_now() < d->start_at)
+		return;
+	if (running == 0 && (!has_work(d, a) || !start(d, a, now)))
+		return;
+	for (running = pool_count(&d->pool, a); has_work_for_more(d, a, running, now); running++)
+		if (!start(d, a, now))
+			return;
+}
+
+void
+dispatch_go_on(struct dispatch *d)
+{
+	time_t now = time(NULL);
+
+	for (unsigned i = 0; i < d->sorting.naccounts; i++) {
+		feed(d, d->sorting.accounts[i], now);
+		start_some(d, d->sorting.accounts[i], now);
+	}
+	for (size_t i = 0; i < d->pool.n; i++)
+		if (is_idle(d->pool.v[i]) && !is_worth_keeping(d, d->pool.v[i], now))
+			courier_quit(d->pool.v[i]);
+}
+
+/* ---- hearing them ------------------------------------------------------------------------------ */
+
+/* More recipients than one job takes, or others that go by another account: those are
+ * given at once, with the same open message, since another description of it would not
+ * get the lock until the courier has let go of the first. */
 static void
 give_rest(struct dispatch *d, struct job *done)
 {
-	struct waiting *w = agenda_find(&d->ledger.agenda, done->letter.envelope.id);
-	struct job *j = &d->courier.jobs[d->courier.n];
+	const struct agenda *g = &d->sorting.ledger.agenda;
+	struct waiting *w = agenda_find(g, done->letter.envelope.id);
+	struct courier *c = NULL;
+	time_t now = time(NULL);
+	struct job *j;
 
-	if (w == NULL || w->round == 0 || w->place == 0 || w->due > time(NULL) || !may_give(d))
+	if (w == NULL || (w->round == 0 && w->asked == 0) || w->place == 0 || w->due > now)
 		return;
+	for (unsigned i = 0; i < d->sorting.naccounts && c == NULL; i++) {
+		struct account *a = d->sorting.accounts[i];
+
+		if ((sorting_carries(&d->sorting, a, now) >> agenda_account(g, w) & 1) != 0)
+			c = idlest(d, a, now);
+	}
+	if (c == NULL)
+		return;
+	j = &c->jobs[c->n];
 	*j = (struct job){ .letter = done->letter };
 	done->letter = (struct letter)LETTER_INIT;
-	pick_recipients(j, w->round, d->config->smarthost.recipients_per_message);
-	give(d, w);
+	sorting_pick(&d->sorting, w, j);
+	if (j->n > 0)
+		give(d, c, w);
+	else
+		job_free(j);
 }
 
-/* Jobs end in the order in which they were given; the rest moves up. */
 static void
-take_out(struct courier *c, struct job *j, struct job *done)
+became_idle(struct courier *c)
 {
-	*done = *j;
-	c->n--;
-	for (unsigned i = (unsigned)(j - c->jobs); i < c->n; i++)
-		c->jobs[i] = c->jobs[i + 1];
-	c->jobs[c->n] = (struct job)JOB_INIT;
+	if (c->n == 0)
+		c->idle_since = clock_now();
 }
 
-/* Not a word of "noted" before it is: the courier waits for that, and sends no
- * more meanwhile. */
+/* Not a word of this before it is on disk: the courier waits for that, once for each
+ * transaction, and sends no more meanwhile. */
 static void
-finish_job(struct dispatch *d, struct job *j)
+say_noted(const struct courier *c, const char *id, unsigned times)
 {
+	while (times-- > 0)
+		errand_noted(c->fd, id);
+}
+
+static void
+finish_job(struct dispatch *d, struct courier *c, struct job *j)
+{
+	struct carrier by = { c->account, c->order.server, c->worked };
 	struct job done;
 
-	take_out(&d->courier, j, &done);
-	if (dispatch_conclude(d, &done)) {
-		errand_noted(d->courier.fd, done.letter.envelope.id);
+	courier_take(c, j, &done);
+	became_idle(c);
+	c->worked = c->worked || (!done.troubled && !done.cut);
+	if (sorting_conclude(&d->sorting, &done, &by)) {
+		say_noted(c, done.letter.envelope.id, done.owed + 1);
 		give_rest(d, &done);
 	}
 	job_free(&done);
 }
 
 static void
-hold_job(struct dispatch *d, struct job *j, const char *reason)
+hold_job(struct dispatch *d, struct courier *c, struct job *j, const char *reason)
 {
 	struct job done;
 
-	take_out(&d->courier, j, &done);
-	ledger_entry(&d->ledger, &done.letter)->out = false;
-	if (!ledger_hold(&d->ledger, &done.letter, reason))
-		keep(d, &done);
+	courier_take(c, j, &done);
+	became_idle(c);
+	if (sorting_hold(&d->sorting, &done, reason))
+		say_noted(c, done.letter.envelope.id, done.owed);
 	job_free(&done);
+}
+
+/* The account cannot be used, says one. */
+static void
+hear_down(struct dispatch *d, struct courier *c, const struct why *why)
+{
+	struct account *a = c->account;
+	unsigned others = pool_count_ready(&d->pool, a, c->order.server);
+	time_t now = time(NULL);
+
+	/* What an older configuration drew says nothing of the mended one. */
+	if (c->stale)
+		ledger_log_trouble("stale-courier", NULL, why);
+	else if (c->renews)
+		log_event(LOG_NOTICE, "token-refused", "account", a->name, "reason", why->text, NULL);
+	else if (c->ready)
+		account_failed(a, c->order.server, why, now);
+	else if (others > 0 && why->scope == SCOPE_SERVER)
+		account_is_full(a, others, why, now);
+	else
+		account_barred(a, &c->order, why, now);
+}
+
+/* What it says of itself.  False for what no courier of ours says. */
+static bool
+hear_of_courier(struct dispatch *d, struct courier *c, const struct errand *e)
+{
+	struct account *a = c->account;
+
+	switch (e->word) {
+	case ERRAND_READY:
+		c->ready = true;
+		c->idle_since = clock_now();
+		if (!c->stale)
+			account_ready(a, e->mechanism, e->print);
+		return true;
+	case ERRAND_REFUSED:
+		if (!c->stale)
+			c->renews = !account_refused(a, &c->order, e->mechanism, e->print, time(NULL));
+		return true;
+	case ERRAND_UNPROVEN:
+		c->told = true;
+		a->unproven = true;
+		return true;
+	case ERRAND_APART:
+		account_keep_apart(a, time(NULL));
+		return true;
+	case ERRAND_DOWN:
+		c->told = true;
+		hear_down(d, c, &e->why);
+		return true;
+	case ERRAND_NOTE:
+		log_event(LOG_WARNING, "courier", "note", buf_c(&e->text), NULL);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What it says of one of its jobs. */
+static bool
+hear_of_job(struct dispatch *d, struct courier *c, const struct errand *e)
+{
+	struct job *j = courier_job(c, e->id);
+
+	switch (e->word) {
+	case ERRAND_TO:
+		if (j != NULL)
+			job_answer(j, e);
+		return true;
+	case ERRAND_SAID:
+		if (j != NULL)
+			job_keep_dialogue(j, buf_str(&e->text));
+		return true;
+	case ERRAND_PART:
+		c->told = true;
+		if (j != NULL)
+			say_noted(c, e->id, sorting_note_part(&d->sorting, j));
+		return true;
+	case ERRAND_END:
+		c->told = true;
+		if (j != NULL)
+			finish_job(d, c, j);
+		return true;
+	case ERRAND_HOLD:
+		c->told = true;
+		if (j != NULL)
+			hold_job(d, c, j, e->why.text);
+		return true;
+	default:
+		return hear_of_courier(d, c, e);
+	}
 }
 
 /* One record of the courier's.  False when it has none left. */
 static bool
-hear_courier(struct dispatch *d)
+hear_courier(struct dispatch *d, struct courier *c)
 {
-	struct courier *c = &d->courier;
 	struct errand e = { 0 };
 	enum errand_word word = errand_read(c->fd, false, &e);
-	struct job *j = job_of(c, e.id);
-	bool more = true;
+	bool more = word != ERRAND_NOTHING && word != ERRAND_CLOSED;
 
-	switch (word) {
-	case ERRAND_READY:
-		c->ready = true;
-		break;
-	case ERRAND_TO:
-		if (j != NULL)
-			dispatch_answer(j, &e);
-		break;
-	case ERRAND_END:
-		c->told = true;
-		if (j != NULL)
-			finish_job(d, j);
-		break;
-	case ERRAND_HOLD:
-		c->told = true;
-		if (j != NULL)
-			hold_job(d, j, e.why.text);
-		break;
-	case ERRAND_DOWN:
-		c->told = true;
-		/* What an older configuration drew says nothing of the mended one. */
-		if (c->stale)
-			ledger_log_trouble("stale-courier", NULL, &e.why);
-		else
-			account_failed(&d->account, &e.why);
-		break;
-	case ERRAND_NOTE:
-		log_event(LOG_WARNING, "courier", "note", buf_c(&e.text), NULL);
-		break;
-	case ERRAND_NOTHING:
-		more = false;
-		break;
-	case ERRAND_CLOSED:
-		courier_ended(d);
-		more = false;
-		break;
-	default:
-		/* It says what no courier of ours says. */
+	if (word == ERRAND_CLOSED)
+		courier_ended(d, c);
+	else if (more && !hear_of_job(d, c, &e))
 		kill(c->pid, SIGKILL);
-		break;
-	}
 	errand_free(&e);
-	return more && c->pid != 0;
+	return more;
 }
 
 void
-dispatch_hear(struct dispatch *d)
+dispatch_put_polls(const struct dispatch *d, struct pollfd *p)
 {
-	if (d->courier.pid != 0)
-		while (hear_courier(d))
-			continue;
+	for (size_t i = 0; i < d->pool.n; i++)
+		p[i] = (struct pollfd){ .fd = d->pool.v[i]->fd, .events = POLLIN };
 }
 
 void
-dispatch_go_on(struct dispatch *d)
+dispatch_hear(struct dispatch *d, const struct pollfd *p, size_t n)
 {
-	if (d->courier.pid == 0 && dispatch_may_call(d, time(NULL)) && has_work(d))
-		start_courier(d);
-	if (d->courier.pid != 0)
-		feed(d);
+	for (size_t i = 0; i < n; i++)
+		if (p[i].revents != 0)
+			while (hear_courier(d, d->pool.v[i]))
+				continue;
+	pool_clear(&d->pool);
 }
 
 void
 dispatch_recall(struct dispatch *d)
 {
-	struct courier *c = &d->courier;
+	for (size_t i = 0; i < d->pool.n; i++) {
+		struct courier *c = d->pool.v[i];
 
-	if (c->pid == 0 || c->quitting)
-		return;
-	c->quitting = true;
-	if (c->ready)
-		errand_quit(c->fd);
-	else
-		kill(c->pid, SIGTERM);
+		if (c->quitting)
+			continue;
+		c->quitting = true;
+		if (c->ready)
+			errand_quit(c->fd);
+		else
+			kill(c->pid, SIGTERM);
+	}
+}
+
+/* ---- what the disk would not take ---------------------------------------------------- */
+
+static struct courier *
+courier_of(const struct dispatch *d, pid_t pid)
+{
+	for (size_t i = 0; i < d->pool.n; i++)
+		if (d->pool.v[i]->pid == pid)
+			return d->pool.v[i];
+	return NULL;
+}
+
+static void
+write_parts(struct dispatch *d)
+{
+	for (size_t i = 0; i < d->pool.n; i++) {
+		struct courier *c = d->pool.v[i];
+
+		for (unsigned k = 0; k < c->n; k++)
+			if (c->jobs[k].owed > 0)
+				say_noted(c, c->jobs[k].letter.envelope.id,
+				    sorting_write_part(&d->sorting, &c->jobs[k]));
+	}
 }
 
 void
-dispatch_free(struct dispatch *d)
+dispatch_write(struct dispatch *d)
 {
-	for (size_t i = 0; i < d->nkept; i++)
-		job_free(&d->kept[i]);
-	free(d->kept);
-	ledger_free(&d->ledger);
-	*d = (struct dispatch){ 0 };
+	char id[ENVELOPE_ID_LEN + 1];
+	unsigned n;
+	pid_t pid;
+
+	write_parts(d);
+	while (d->sorting.nkept > 0 && (n = sorting_write_next(&d->sorting, &pid, id)) > 0) {
+		struct courier *c = courier_of(d, pid);
+
+		if (c != NULL)
+			say_noted(c, id, n);
+	}
+	if (sorting_is_stuck(&d->sorting))
+		sorting_write_later(&d->sorting);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec.h"
 #include "phrase.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -121,6 +122,66 @@ const char *
 dsn_body_word(enum dsn_body body)
 {
 	return bodies[body];
+}
+
+/* A number with a minus or none. */
+static bool
+read_signed(struct str s, int32_t max, int32_t *n)
+{
+	bool negative = s.len > 0 && s.p[0] == '-';
+	uint64_t v;
+
+	if (!codec_number(str_from(s.p + negative, s.len - negative), (uint64_t)max, &v))
+		return false;
+	*n = negative ? -(int32_t)v : (int32_t)v;
+	return true;
+}
+
+bool
+dsn_parse_by(struct str s, struct wishes *w)
+{
+	size_t at = str_find(s, ';');
+	struct str mode = at < s.len ? str_from(s.p + at + 1, s.len - at - 1) : STR("");
+	bool trace = mode.len == 2 && (mode.p[1] == 'T' || mode.p[1] == 't');
+	enum dsn_by by = DSN_BY_UNSAID;
+	int32_t seconds;
+
+	mode.len -= trace;
+	if (str_caseis(mode, "R"))
+		by = DSN_BY_RETURN;
+	else if (str_caseis(mode, "N"))
+		by = DSN_BY_NOTIFY;
+	if (by == DSN_BY_UNSAID || !read_signed(str_from(s.p, at), DSN_BY_MAX, &seconds) ||
+	    (by == DSN_BY_RETURN && seconds <= 0))
+		return false;
+	w->by = by;
+	w->by_trace = trace;
+	w->by_seconds = seconds;
+	return true;
+}
+
+void
+dsn_put_by(struct buf *out, const struct wishes *w, int32_t seconds)
+{
+	buf_addf(out, "%ld;%c%s", (long)seconds, w->by == DSN_BY_RETURN ? 'R' : 'N',
+	    w->by_trace ? "T" : "");
+}
+
+bool
+dsn_parse_priority(struct str s, int *priority)
+{
+	int32_t n;
+
+	if (!read_signed(s, DSN_PRIORITY_MAX, &n))
+		return false;
+	*priority = (int)n;
+	return true;
+}
+
+time_t
+dsn_deadline(const struct wishes *w, time_t arrived)
+{
+	return w->by == DSN_BY_RETURN ? arrived + w->by_seconds : 0;
 }
 
 bool

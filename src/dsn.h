@@ -1,5 +1,5 @@
 /* dsn: what a sender wishes of a message's way: when to be told, what to get
- * back, how it may be carried (RFC 3461, 6152, 6531, 8689).
+ * back, how it may be carried, and when (RFC 2852, 3461, 4865, 6152, 6531, 6710, 8689).
  *
  * Asked by options of sendmail or by parameters of MAIL and RCPT, carried in
  * the envelope, passed on where the smarthost offers it.  The words are read
@@ -8,6 +8,8 @@
 #define DSN_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
 
 #include "buf.h"
 
@@ -31,6 +33,16 @@ enum dsn_body {                 /* BODY, RFC 6152 section 2 */
 	DSN_BODY_8BITMIME,
 };
 
+enum dsn_by {                   /* BY, RFC 2852 section 4 */
+	DSN_BY_UNSAID,
+	DSN_BY_RETURN,          /* R: too late is never; the seconds are then above zero */
+	DSN_BY_NOTIFY,          /* N: it is sent all the same, and the sender is told */
+};
+
+#define DSN_BY_MAX 999999999    /* seconds, either way */
+#define DSN_PRIORITY_MAX 9      /* either way, RFC 6710 section 4.1 */
+#define DSN_HOLD_MAX (366 * 24 * 60 * 60)       /* seconds; what is for a later year is a mistake */
+
 #define DSN_ENVID_MAX 100       /* octets of an ENVID in xtext, section 4.4 */
 #define DSN_ORCPT_MAX 500       /* octets of an ORCPT, section 4.2 */
 
@@ -41,6 +53,14 @@ struct wishes {
 	char *envid;            /* in its wire form, xtext; NULL: none */
 	bool smtputf8;          /* RFC 6531 */
 	bool requiretls;        /* RFC 8689 */
+	enum dsn_by by;
+	bool by_trace;          /* T: each relay shall tell */
+	int32_t by_seconds;     /* from its arrival here */
+	/* FUTURERELEASE.  Kept here until then, whatever the smarthost offers: here its
+	 * owner can still see it, and take it back. */
+	time_t hold_until;      /* 0: not said */
+	uint32_t hold_for;      /* seconds: the same, until it is taken; in no envelope */
+	int priority;           /* MT-PRIORITY; 0, which is everybody's, is not said */
 };
 void wishes_free(struct wishes *w);
 void wishes_copy(struct wishes *to, const struct wishes *from);
@@ -55,6 +75,15 @@ bool dsn_parse_body(struct str s, enum dsn_body *body);           /* "7BIT", "8B
 void dsn_put_notify(struct buf *out, unsigned notify);
 const char *dsn_return_word(enum dsn_return ret);
 const char *dsn_body_word(enum dsn_body body);
+
+/* "SECONDS;R", "SECONDS;N", with "T" behind it or not, into w; and back, with the
+ * seconds that are left by now. */
+bool dsn_parse_by(struct str s, struct wishes *w);
+void dsn_put_by(struct buf *out, const struct wishes *w, int32_t seconds);
+/* "-9" to "9". */
+bool dsn_parse_priority(struct str s, int *priority);
+/* When a message that arrived then has to be there, or else is returned; 0: never. */
+time_t dsn_deadline(const struct wishes *w, time_t arrived);
 
 /* May our own report about a failure, or a delay, go to the sender?  By default
  * a failure is told, and a delay too. */

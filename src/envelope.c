@@ -147,6 +147,14 @@ put_wishes(const struct wishes *w, struct buf *out)
 		buf_adds(out, "\nsmtputf8 yes");
 	if (w->requiretls)
 		buf_adds(out, "\nrequiretls yes");
+	if (w->by != DSN_BY_UNSAID) {
+		buf_adds(out, "\nby ");
+		dsn_put_by(out, w, w->by_seconds);
+	}
+	if (w->hold_until != 0)
+		buf_addf(out, "\nhold-until %lld", (long long)w->hold_until);
+	if (w->priority != 0)
+		buf_addf(out, "\npriority %d", w->priority);
 }
 
 static void
@@ -250,6 +258,22 @@ read_yes(struct str value, bool *flag)
 	return str_is(value, "yes");
 }
 
+/* One about when. */
+static bool
+read_timing(struct wishes *w, struct str word, struct str value)
+{
+	uint64_t v;
+
+	if (str_is(word, "by"))
+		return dsn_parse_by(value, w);
+	if (str_is(word, "priority"))
+		return dsn_parse_priority(value, &w->priority);
+	if (!codec_number(value, INT64_MAX, &v))
+		return false;
+	w->hold_until = (time_t)v;
+	return true;
+}
+
 /* A wish for the whole message; NEVER, too, for a word that is none. */
 static enum outcome
 read_wish(struct wishes *w, struct str word, struct str value, struct why *why)
@@ -262,6 +286,8 @@ read_wish(struct wishes *w, struct str word, struct str value, struct why *why)
 		return read_yes(value, &w->smtputf8) ? DONE : damaged(why, "a bad smtputf8");
 	if (str_is(word, "requiretls"))
 		return read_yes(value, &w->requiretls) ? DONE : damaged(why, "a bad requiretls");
+	if (str_is(word, "by") || str_is(word, "hold-until") || str_is(word, "priority"))
+		return read_timing(w, word, value) ? DONE : damaged(why, "a bad wish of when");
 	if (!str_is(word, "envid"))
 		/* Not repeated here: what nobody understands nobody should print. */
 		return damaged(why, "a line that this version does not know");

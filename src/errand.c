@@ -178,6 +178,87 @@ read_none(struct str rest, struct errand *e)
 	return rest.len == 0;
 }
 
+/* Copies a word of at most size - 1 octets; "-" stands for none. */
+static bool
+read_word(struct str word, char *at, size_t size)
+{
+	if (word.len == 0 || word.len >= size || str_has(word, '\0'))
+		return false;
+	if (str_is(word, "-"))
+		word.len = 0;
+	memcpy(at, word.p, word.len);
+	at[word.len] = '\0';
+	return true;
+}
+
+static bool
+read_login(struct str rest, struct errand *e)
+{
+	return read_word(str_word(&rest), e->mechanism, sizeof e->mechanism) &&
+	    read_word(str_word(&rest), e->print, sizeof e->print) && rest.len == 0;
+}
+
+static bool
+read_count(struct str value, unsigned most, unsigned *n)
+{
+	uint64_t v;
+
+	if (!codec_number(value, most, &v))
+		return false;
+	*n = (unsigned)v;
+	return true;
+}
+
+static bool
+read_fact(struct str name, struct str value, struct order *o)
+{
+	if (str_is(name, "account"))
+		return read_word(value, o->account, sizeof o->account);
+	if (str_is(name, "server"))
+		return read_count(value, UINT32_MAX, &o->server);
+	if (str_is(name, "depth"))
+		return read_count(value, UINT32_MAX, &o->depth);
+	if (str_is(name, "mechanism"))
+		return read_word(value, o->mechanism, sizeof o->mechanism);
+	if (str_is(name, "avoid"))
+		return read_word(value, o->avoid, sizeof o->avoid);
+	if (str_is(name, "key"))
+		return read_word(value, o->key, sizeof o->key);
+	if (str_is(name, "good"))
+		return read_word(value, o->good, sizeof o->good);
+	if (str_is(name, "refused"))
+		return o->nrefused < ORDER_REFUSED && read_word(value, o->refused[o->nrefused++],
+		    sizeof o->refused[0]);
+	return false;
+}
+
+static bool
+read_begin(struct str rest, struct errand *e)
+{
+	struct order *o = &e->order;
+
+	*o = (struct order){ 0 };
+	while (rest.len > 0) {
+		struct str word = str_word(&rest);
+		size_t equals = str_find(word, '=');
+
+		if (str_is(word, "alone"))
+			o->alone = true;
+		else if (str_is(word, "force"))
+			o->force = true;
+		else if (str_is(word, "fresh"))
+			o->fresh = true;
+		else if (str_is(word, "aloud"))
+			o->aloud = true;
+		else if (str_is(word, "apart"))
+			o->apart = true;
+		else if (equals == word.len || !read_fact(str_from(word.p, equals),
+		    str_from(word.p + equals + 1, word.len - equals - 1), o))
+			return false;
+	}
+	return true;
+}
+
 static bool
 read_to(struct str rest, struct errand *e)
 {
@@ -187,6 +268,26 @@ read_to(struct str rest, struct errand *e)
 		return false;
 	e->recipient = (size_t)v;
 	return read_answer(rest, e);
+}
+
+/* Lines, masked again as all that a courier says, and the last ones where that made
+ * them too many. */
+static bool
+read_said(struct str rest, struct errand *e)
+{
+	struct buf plain = { 0 }, masked = { 0 };
+	struct str lines, line;
+	bool good = read_id(&rest, e) && codec_unescape(&plain, rest);
+
+	lines = buf_str(&plain);
+	while (good && str_line(&lines, &line)) {
+		codec_mask(&masked, line);
+		buf_addc(&masked, '\n');
+	}
+	buf_addstr(&e->text, str_last_lines(buf_str(&masked), ERRAND_SAID_MAX));
+	buf_free(&plain);
+	buf_free(&masked);
+	return good;
 }
 
 static bool
@@ -225,12 +326,19 @@ static const struct {
 	{ "job", ERRAND_JOB, read_job },
 	{ "noted", ERRAND_NOTED, read_only_id },
 	{ "quit", ERRAND_QUIT, read_none },
-	{ "ready", ERRAND_READY, read_none },
+	{ "begin", ERRAND_BEGIN, read_begin },
+	{ "ready", ERRAND_READY, read_login },
+	{ "refused", ERRAND_REFUSED, read_login },
+	{ "unproven", ERRAND_UNPROVEN, read_none },
+	{ "apart", ERRAND_APART, read_none },
+	{ "part", ERRAND_PART, read_only_id },
 	{ "to", ERRAND_TO, read_to },
+	{ "said", ERRAND_SAID, read_said },
 	{ "end", ERRAND_END, read_only_id },
 	{ "hold", ERRAND_HOLD, read_hold },
 	{ "down", ERRAND_DOWN, read_answer },
 	{ "step", ERRAND_STEP, read_step },
+	{ "line", ERRAND_LINE, read_note },
 	{ "note", ERRAND_NOTE, read_note },
 };
 
@@ -365,6 +473,34 @@ say_with(int fd, struct str record, const int *fds, size_t n)
 	return sent > 0;
 }
 
+static void
+put_fact(struct buf *out, const char *name, const char *value)
+{
+	if (value[0] != '\0')
+		buf_addf(out, " %s=%s", name, value);
+}
+
+bool
+errand_begin(int fd, const struct order *o)
+{
+	struct buf record = { 0 };
+	bool said;
+
+	buf_addf(&record, "begin server=%u depth=%u%s%s%s%s%s", o->server, o->depth,
+	    o->alone ? " alone" : "", o->force ? " force" : "", o->fresh ? " fresh" : "",
+	    o->aloud ? " aloud" : "", o->apart ? " apart" : "");
+	put_fact(&record, "account", o->account);
+	put_fact(&record, "mechanism", o->mechanism);
+	put_fact(&record, "avoid", o->avoid);
+	put_fact(&record, "key", o->key);
+	put_fact(&record, "good", o->good);
+	for (unsigned i = 0; i < o->nrefused; i++)
+		put_fact(&record, "refused", o->refused[i]);
+	said = errand_say(fd, buf_str(&record));
+	buf_free(&record);
+	return said;
+}
+
 bool
 errand_job(int fd, const char *id, const size_t *recipients, size_t n, int message, int trace)
 {
@@ -423,6 +559,36 @@ errand_put_to(struct buf *out, const char *id, size_t recipient, enum outcome o,
 }
 
 void
+errand_put_said(struct buf *out, const char *id, struct str dialogue)
+{
+	struct buf escaped = { 0 };
+	size_t most = ERRAND_SAID_MAX;
+
+	/* Each line end takes four octets, and so may each octet that a server makes up. */
+	do {
+		buf_clear(&escaped);
+		codec_escape(&escaped, str_last_lines(dialogue, most));
+		most /= 2;
+	} while (escaped.len > ERRAND_MAX - 64);
+	buf_addf(out, "said %s ", id);
+	buf_addstr(out, buf_str(&escaped));
+	buf_free(&escaped);
+}
+
+void
+errand_put_part(struct buf *out, const char *id)
+{
+	buf_addf(out, "part %s", id);
+}
+
+void
+errand_put_login(struct buf *out, bool refused, const char *mechanism, const char *print)
+{
+	buf_addf(out, "%s %s %s", refused ? "refused" : "ready", mechanism[0] != '\0' ? mechanism : "-",
+	    print[0] != '\0' ? print : "-");
+}
+
+void
 errand_put_end(struct buf *out, const char *id)
 {
 	buf_addf(out, "end %s", id);
@@ -465,8 +631,40 @@ tell(int starter, const char *word, long first, int second)
 	(void)!send(starter, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void
+errand_ends_free(struct errand_ends *ends)
+{
+	free(ends->v);
+	*ends = (struct errand_ends){ 0 };
+}
+
+/* "PID STATUS" */
+static void
+keep_end(struct errand_ends *ends, struct str rest)
+{
+	uint64_t pid, status;
+
+	if (!codec_number(str_word(&rest), INT32_MAX, &pid) || !codec_number(rest, INT32_MAX, &status))
+		return;
+	ends->v = mem_more(ends->v, ends->n, sizeof *ends->v);
+	ends->v[ends->n++] = (struct errand_end){ (pid_t)pid, (int)status };
+}
+
+static bool
+take_end(struct errand_ends *ends, pid_t pid, int *status)
+{
+	for (size_t i = 0; i < ends->n; i++) {
+		if (ends->v[i].pid != pid)
+			continue;
+		*status = ends->v[i].status;
+		ends->v[i] = ends->v[--ends->n];
+		return true;
+	}
+	return false;
+}
+
 pid_t
-errand_ask(int starter, int *fd)
+errand_ask(int starter, struct errand_ends *ends, int *fd)
 {
 	char text[ASK_MAX];
 	struct str said;
@@ -481,7 +679,6 @@ errand_ask(int starter, int *fd)
 	}
 	close(pair[1]);
 	pair[1] = -1;
-	/* The end of one that an earlier runner had is nothing to us. */
 	while (hear(starter, text, &said)) {
 		struct str word = str_word(&said);
 
@@ -493,6 +690,8 @@ errand_ask(int starter, int *fd)
 			errno = codec_number(said, INT32_MAX, &v) && v > 0 ? (int)v : EPROTO;
 			goto fail;
 		}
+		if (str_is(word, "ended"))
+			keep_end(ends, said);
 	}
 	errno = EPIPE;
 fail:
@@ -501,19 +700,18 @@ fail:
 }
 
 bool
-errand_await_end(int starter, pid_t pid, int *status)
+errand_await_end(int starter, struct errand_ends *ends, pid_t pid, int *status)
 {
 	char text[ASK_MAX];
 	struct str said;
-	uint64_t who, how;
 
-	while (hear(starter, text, &said))
-		if (str_is(str_word(&said), "ended") && codec_number(str_word(&said), INT32_MAX, &who) &&
-		    codec_number(said, INT32_MAX, &how) && (pid_t)who == pid) {
-			*status = (int)how;
-			return true;
-		}
-	return false;
+	while (!take_end(ends, pid, status)) {
+		if (!hear(starter, text, &said))
+			return false;
+		if (str_is(str_word(&said), "ended"))
+			keep_end(ends, said);
+	}
+	return true;
 }
 
 /* A socket such as errand_ask makes, and nothing else. */
@@ -528,7 +726,7 @@ is_end(int fd)
 }
 
 pid_t
-errand_serve(int starter)
+errand_serve(int starter, bool may)
 {
 	char text[ASK_MAX];
 	int ends[DESCRIPTORS_MAX];
@@ -541,8 +739,11 @@ errand_serve(int starter)
 		return got < 0 && errno == EAGAIN ? 0 : -1;
 	/* A runner that somebody has taken over could ask for anything. */
 	errno = EPROTO;
-	if (whole && str_is(str_from(text, (size_t)got), "start") && n == 1 && is_end(ends[0]))
-		pid = start_with(ends[0], ERRAND_SERVICE);
+	if (whole && str_is(str_from(text, (size_t)got), "start") && n == 1 && is_end(ends[0])) {
+		errno = EBUSY;
+		if (may)
+			pid = start_with(ends[0], ERRAND_SERVICE);
+	}
 	if (pid > 0)
 		tell(starter, "started", (long)pid, -1);
 	else

@@ -21,6 +21,7 @@ fate_free(struct fate *f)
 	for (size_t i = 0; i < f->n; i++)
 		free(f->to[i].text);
 	free(f->to);
+	free(f->said);
 	*f = (struct fate){ 0 };
 }
 
@@ -48,6 +49,11 @@ fate_write(const struct fate *f, struct buf *out)
 	if (f->last.text[0] != '\0') {
 		buf_addf(&body, "last %s", scope_name(f->last.scope));
 		write_reason(&body, f->last.code, f->last.status, f->last.text);
+	}
+	if (f->said != NULL) {
+		buf_adds(&body, "said ");
+		codec_escape(&body, str_of(f->said));
+		buf_addc(&body, '\n');
 	}
 	for (size_t i = 0; i < f->n; i++) {
 		const struct fate_recipient *r = &f->to[i];
@@ -150,6 +156,10 @@ read_fact(struct fate *f, struct str line)
 		buf_free(&plain);
 	} else if (str_is(word, "last")) {
 		good = read_last(f, line);
+	} else if (str_is(word, "said")) {
+		good = codec_unescape(&plain, line);
+		fate_keep_dialogue(f, buf_str(&plain));
+		buf_free(&plain);
 	} else if (str_is(word, "to")) {
 		good = read_recipient(f, line);
 	} else {
@@ -199,7 +209,8 @@ fate_read(struct str in, struct fate *f, struct why *why)
 static size_t
 words_max(const struct fate *f)
 {
-	const size_t head = 8192;       /* what stands before the recipients, at its longest */
+	/* What stands before the recipients, at its longest. */
+	const size_t head = 8192 + 4 * FATE_SAID_MAX;
 	const size_t line = 48;         /* "to 99999 never told 550 5.7.1234567 " and LF */
 
 	return (FATE_MAX - head) / f->n - line;
@@ -238,6 +249,14 @@ fate_note(struct fate *f, size_t recipient, enum outcome o, const struct why *wh
 	snprintf(r->status, sizeof r->status, "%s", why->status);
 	free(r->text);
 	r->text = mem_dup(cut_words(why->text, words_max(f)));
+}
+
+void
+fate_keep_dialogue(struct fate *f, struct str lines)
+{
+	free(f->said);
+	lines = str_last_lines(lines, FATE_SAID_MAX);
+	f->said = lines.len > 0 ? mem_dup(lines) : NULL;
 }
 
 size_t

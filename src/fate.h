@@ -15,6 +15,7 @@
 #include "outcome.h"
 
 #define FATE_MAX (16u << 20)    /* octets of the file; see fate_note */
+#define FATE_SAID_MAX (16u << 10)       /* octets of a dialogue */
 
 struct fate_recipient {
 	enum outcome outcome;   /* LATER: still to be sent */
@@ -31,6 +32,8 @@ struct fate {
 	bool held;              /* waits for a person */
 	char hold_reason[200];
 	struct why last;        /* last word about the message; text "" if none */
+	char *said;             /* the last dialogue about it: lines, masked, each ended; NULL:
+	                         * none was kept */
 	struct fate_recipient *to;
 	size_t n;               /* as many as the envelope has recipients */
 };
@@ -46,6 +49,9 @@ enum outcome fate_read(struct str in, struct fate *f, struct why *why);
 /* Notes one answer about a recipient.  DONE and NEVER stay what they are.  Of many
  * recipients only the beginning of the words is kept, so that FATE_MAX holds. */
 void fate_note(struct fate *f, size_t recipient, enum outcome o, const struct why *why);
+/* Keeps a dialogue, its last lines where it is over FATE_SAID_MAX, in place of the one
+ * before it. */
+void fate_keep_dialogue(struct fate *f, struct str lines);
 /* How many recipients have this outcome. */
 size_t fate_count(const struct fate *f, enum outcome o);
 /* Everyone is DONE or NEVER. */

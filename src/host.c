@@ -56,6 +56,17 @@ is_ipv6(struct str s)
 	return inet_pton(AF_INET6, text, &a) == 1;
 }
 
+bool
+host_is_address(struct str s)
+{
+	char text[INET_ADDRSTRLEN] = "";
+	struct in_addr a;
+
+	if (s.len < sizeof text)
+		memcpy(text, s.p, s.len);
+	return is_ipv6(s) || (strlen(text) == s.len && inet_pton(AF_INET, text, &a) == 1);
+}
+
 /* Underscores are against RFC 952 and yet found in the names of inner networks. */
 bool
 host_is_server(struct str s)
@@ -72,6 +83,22 @@ host_is_server(struct str s)
 	good = host_is_domain(buf_str(&plain), false);
 	buf_free(&plain);
 	return good;
+}
+
+static struct str
+without_dot(struct str s)
+{
+	return s.len > 0 && s.p[s.len - 1] == '.' ? str_from(s.p, s.len - 1) : s;
+}
+
+bool
+host_is_inside(struct str host, struct str domain)
+{
+	struct str h = without_dot(host), d = without_dot(domain);
+
+	if (d.len == 0 || h.len < d.len || (h.len > d.len && h.p[h.len - d.len - 1] != '.'))
+		return false;
+	return str_caseeq(str_from(h.p + h.len - d.len, d.len), d);
 }
 
 bool

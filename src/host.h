@@ -7,6 +7,9 @@
 
 #include "buf.h"
 
+/* Which kind of address a connection may use. */
+enum family { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6 };
+
 /* Labels of letters, digits and hyphens with dots between them (RFC 5321
  * section 4.1.2); high: octets of other scripts too (RFC 6531). */
 bool host_is_domain(struct str s, bool high);
@@ -19,6 +22,12 @@ bool host_is_full_name(struct str s);
 /* What one may connect to: a name in ASCII, with underscores too, or an
  * address, an IPv6 one with a zone behind '%' or without. */
 bool host_is_server(struct str s);
+
+/* An address, of either kind, an IPv6 one with a zone or without. */
+bool host_is_address(struct str s);
+
+/* Is it that domain, or below it?  A dot at the end of either makes no difference. */
+bool host_is_inside(struct str host, struct str domain);
 
 /* Is it this machine by its very form: localhost, or a loopback address? */
 bool host_is_loopback(const char *host);

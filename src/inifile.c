@@ -30,10 +30,7 @@ struct inifile {
 	struct str rest;                /* what has not been looked at */
 	struct place here;
 	enum section section;
-	unsigned seen[KEYS];            /* the line of each key */
-	unsigned *lines;                /* seen, or a user's */
-	struct place *given;            /* and where values are noted, all the same */
-	bool claimed_secret;            /* it names a source of the secret */
+	struct part *part;              /* where its keys go */
 
 	/* The value under way. */
 	const struct key *key;
@@ -144,9 +141,7 @@ warn_of_unknown_section(struct inifile *f, struct str word)
 {
 	const char *nearest = keys_nearest_section(word);
 
-	if (str_is(word, "smarthost"))
-		warn(f, "this section is not yet supported, ignored with its keys");
-	else if (nearest != NULL && strcmp(nearest, "user") == 0)
+	if (nearest != NULL && strcmp(nearest, "user") == 0)
 		warn(f, "unknown section, ignored with its keys; did you mean [user NAME]?");
 	else if (nearest != NULL)
 		warn(f, "unknown section, ignored with its keys; did you mean [%s]?", nearest);
@@ -154,33 +149,66 @@ warn_of_unknown_section(struct inifile *f, struct str word)
 		warn(f, "unknown section, ignored with its keys");
 }
 
-/* Where the keys of one user go: what was said of the same one before is added to. */
 static void
-enter_user(struct inifile *f, struct str login)
+enter_part(struct inifile *f, struct part *p)
+{
+	p->label = f->here.label;
+	f->part = p;
+	f->target.c = p->values;
+}
+
+/* The part of that name, made if it is new: what was said of the same one before is
+ * added to. */
+static struct part *
+part_of(struct inifile *f, struct part **parts, unsigned *n, struct str name)
+{
+	struct part *p;
+
+	for (unsigned i = 0; i < *n; i++)
+		if (str_is(name, (*parts)[i].name))
+			return &(*parts)[i];
+	*parts = mem_grow(*parts, *n + 1, sizeof **parts);
+	p = &(*parts)[(*n)++];
+	*p = (struct part){ .name = mem_dup(name), .at = f->here, .values = mem_alloc(sizeof *p->values) };
+	return p;
+}
+
+static bool
+enter_account(struct inifile *f, struct str word)
 {
 	struct reading *r = f->r;
-	struct user_part *u;
-	unsigned i = 0;
+	unsigned before = r->naccounts;
+	char *name = NULL;
+	struct part *p;
 
-	while (i < r->nusers && !str_is(login, r->users[i].login))
-		i++;
-	if (i == r->nusers) {
-		r->users = mem_grow(r->users, r->nusers + 1, sizeof r->users[0]);
-		r->users[r->nusers++] = (struct user_part){ .login = mem_dup(login), .at = f->here };
+	if (!keys_read_account(word, &name)) {
+		complain(f, "an account's name is made of letters, digits, `-`, `_` and `.`; write "
+		    "[smarthost work], for example");
+	} else if (strcmp(name, "default") == 0) {
+		complain(f, "[smarthost] alone is the account `default`; give this one another name");
+	} else {
+		p = part_of(f, &r->accounts, &r->naccounts, str_of(name));
+		if (r->naccounts > before) {
+			if (r->naccounts == ACCOUNTS_MAX)
+				complain(f, "there are over %d accounts with this one; take one out", ACCOUNTS_MAX);
+			keys_reset_account(p->values);
+			keys_put_text(&p->values->smarthost.name, str_of(name));
+		}
+		enter_part(f, p);
+		free(name);
+		return true;
 	}
-	u = &r->users[i];
-	f->target.c = &u->values;
-	f->given = u->given;
-	f->lines = u->seen;
+	free(name);
+	return false;
 }
 
 /* Where the keys of this section go, and whether it counts in this file at all. */
 static bool
-enter_section(struct inifile *f, struct str login)
+enter_section(struct inifile *f, struct str name)
 {
-	f->target.c = f->r->c;
-	f->given = f->r->given;
-	f->lines = f->seen;
+	enter_part(f, &f->r->all);
+	if (f->section == SECTION_SMARTHOST && name.len > 0)
+		return enter_account(f, name);
 	if (f->section != SECTION_SERVICE && f->section != SECTION_USER)
 		return true;
 	if (f->whose == WHOSE_USER) {
@@ -189,11 +217,11 @@ enter_section(struct inifile *f, struct str login)
 	}
 	if (f->section == SECTION_SERVICE)
 		return true;
-	if (login.len == 0) {
+	if (name.len == 0) {
 		warn(f, "this section names nobody, ignored with its keys; write [user NAME]");
 		return false;
 	}
-	enter_user(f, login);
+	enter_part(f, part_of(f, &f->r->users, &f->r->nusers, name));
 	return true;
 }
 
@@ -201,7 +229,7 @@ static struct str
 judge_section(struct inifile *f, struct str text)
 {
 	size_t end = find_end(text, "]"), tail = end + 1;
-	struct str name, after, login;
+	struct str name, after, whose;
 
 	f->section = SECTION_NOWHERE;
 	f->after = AFTER_OTHER;
@@ -219,10 +247,10 @@ judge_section(struct inifile *f, struct str text)
 		complain(f, "nothing may stand behind ']'; give each key a line of its own");
 		return nothing;
 	}
-	f->section = keys_find_section(name, &login);
+	f->section = keys_find_section(name, &whose);
 	if (f->section == SECTION_NOWHERE)
 		warn_of_unknown_section(f, str_word(&name));
-	else if (enter_section(f, login))
+	else if (enter_section(f, whose))
 		return text;
 	f->section = SECTION_NOWHERE;
 	return nothing;
@@ -233,13 +261,15 @@ judge_section(struct inifile *f, struct str text)
 static void
 claim_secret(struct inifile *f)
 {
-	if (f->claimed_secret)
+	struct part *p = f->part;
+
+	if (p->claimed)
 		return;
-	f->claimed_secret = true;
-	f->r->c->smarthost.has_password = false;
-	for (enum key_id id = KEY_PASSWORD; id <= KEY_PASSWORD_COMMAND; id++) {
-		keys_reset(f->r->c, id);
-		f->r->given[id] = (struct place){ 0 };
+	p->claimed = true;
+	p->values->smarthost.has_password = false;
+	for (enum key_id id = KEY_PASSWORD; id <= KEY_TOKEN_COMMAND; id++) {
+		keys_reset(p->values, id);
+		p->given[id] = (struct place){ 0 };
 	}
 }
 
@@ -269,9 +299,10 @@ judge_value(struct inifile *f, struct str line, struct str value)
 	bool empty = str_trim(str_from(value.p, find_end(value, ""))).len == 0;
 	size_t id = (size_t)(k - keys), comment = find_comment(value);
 
-	if (f->lines[id] > 0)
-		warn(f, "`%s` was set in line %u already; this one counts", k->name, f->lines[id]);
-	f->lines[id] = f->here.line;
+	if (f->part->lines[id] > 0)
+		warn(f, "`%s` was set in line %u already; this one counts", k->name,
+		    f->part->lines[id]);
+	f->part->lines[id] = f->here.line;
 	if (k->uncut != NULL && comment < value.len) {
 		complain(f, "the value of `%s` would be cut at its ` ;` or ` #`; %s", k->name,
 		    k->uncut);
@@ -281,15 +312,15 @@ judge_value(struct inifile *f, struct str line, struct str value)
 		complain(f, "a comment behind a value begins with `;`, and `#` becomes part of it");
 		line = nothing;
 	}
-	if (!empty && id >= KEY_PASSWORD && id <= KEY_PASSWORD_COMMAND)
+	if (!empty && id >= KEY_PASSWORD && id <= KEY_TOKEN_COMMAND)
 		claim_secret(f);
-	f->given[id] = empty ? (struct place){ 0 } : f->here;
+	f->part->given[id] = empty ? (struct place){ 0 } : f->here;
 	if (id == KEY_PASSWORD) {
 		if (!empty && !password_may_stand_here(f))
 			return nothing;
 		/* That it is there is all that others may know. */
 		if (line.len > 0)
-			f->r->c->smarthost.has_password = !empty;
+			f->part->values->smarthost.has_password = !empty;
 		if (!f->r->with_secrets)
 			return nothing;
 	}
@@ -370,7 +401,7 @@ judge_indented(struct inifile *f, struct str line)
 	if (f->after == AFTER_SKIPPED)
 		return nothing;
 	f->continued = true;
-	given = &f->given[f->key - keys];
+	given = &f->part->given[f->key - keys];
 	if (given->line == 0)
 		*given = f->here;
 	/* libinih cuts comments off a first line only. */
@@ -572,6 +603,14 @@ out:
 	return READ;
 }
 
+/* Of another file that was read before. */
+static void
+forget_lines(struct part *p)
+{
+	memset(p->lines, 0, sizeof p->lines);
+	p->claimed = false;
+}
+
 enum found
 inifile_read(struct reading *r, const char *path, enum whose whose)
 {
@@ -583,8 +622,12 @@ inifile_read(struct reading *r, const char *path, enum whose whose)
 
 	if (path == NULL)
 		return ABSENT;
-	f.given = r->given;
-	f.lines = f.seen;
+	r->all.values = r->c;
+	forget_lines(&r->all);
+	for (unsigned i = 0; i < r->naccounts; i++)
+		forget_lines(&r->accounts[i]);
+	for (unsigned i = 0; i < r->nusers; i++)
+		forget_lines(&r->users[i]);
 	f.here.label = r->labels[r->nlabels++] = dup_masked(path);
 	found = read_file(&f);
 	if (found == READ)
@@ -593,14 +636,25 @@ inifile_read(struct reading *r, const char *path, enum whose whose)
 }
 
 void
+inifile_forget_part(struct part *p)
+{
+	free(p->name);
+	if (p->values != NULL)
+		config_free(p->values);
+	free(p->values);
+	*p = (struct part){ 0 };
+}
+
+void
 inifile_forget(struct reading *r)
 {
 	for (unsigned i = 0; i < r->nlabels; i++)
 		free(r->labels[i]);
-	for (unsigned i = 0; i < r->nusers; i++) {
-		free(r->users[i].login);
-		config_free(&r->users[i].values);
-	}
+	for (unsigned i = 0; i < r->naccounts; i++)
+		inifile_forget_part(&r->accounts[i]);
+	for (unsigned i = 0; i < r->nusers; i++)
+		inifile_forget_part(&r->users[i]);
+	free(r->accounts);
 	free(r->users);
 	*r = (struct reading){ 0 };
 }

@@ -30,13 +30,16 @@ enum whose {
 	WHOSE_SERVICE,          /* the system's, or another, as the service reads it */
 };
 
-/* All sections [user NAME] of one name. */
-struct user_part {
-	char *login;
-	struct place at;                /* the first */
-	struct config values;           /* where the keys of a user are taken to; all else is empty */
-	struct place given[KEYS];
-	unsigned seen[KEYS];
+/* All sections of one name: of an account, [smarthost NAME], or of a user, [user NAME].
+ * Without a name it is everything else, [smarthost] too. */
+struct part {
+	char *name;                     /* an account's is in lower case */
+	struct place at;                /* its first section */
+	const char *label;              /* the topmost file that has one */
+	struct config *values;          /* where its keys are taken to; all else in it is empty */
+	struct place given[KEYS];       /* where each value that counts was set */
+	unsigned lines[KEYS];           /* and each key of the file under way */
+	bool claimed;                   /* that file names a source of its secret */
 };
 
 /* One configuration while it is read: the system's file, then the user's over
@@ -46,13 +49,13 @@ struct reading {
 	struct config *c;
 	const char *home;               /* what ~ stands for; NULL: nothing */
 	bool with_secrets;              /* keep the password */
-	struct place given[KEYS];       /* where each value that counts was set */
+	struct part all;                /* its values are *c */
 	const char *label;              /* the topmost file that is there; one of these: */
 	char *labels[2];                /* the files' names, masked */
 	unsigned nlabels;
 	bool unread;                    /* a file is there whose keys nobody knows */
-	struct user_part *users;
-	unsigned nusers;
+	struct part *accounts, *users;
+	unsigned naccounts, nusers;
 };
 
 enum found {
@@ -64,6 +67,7 @@ enum found {
 /* Reads a file, NULL for none, over what *r has so far. */
 enum found inifile_read(struct reading *r, const char *path, enum whose whose);
 void inifile_forget(struct reading *r);
+void inifile_forget_part(struct part *p);
 
 /* Adds a problem, told of that place; the text says what is wrong and what to
  * do.  Past a hundred they are only counted. */

@@ -6,7 +6,9 @@
 #include "address.h"
 #include "codec.h"
 #include "envelope.h"
+#include "guess.h"
 #include "host.h"
+#include "pin.h"
 
 #define DAY (24 * 60 * 60)
 #define SOCKET_PATH_MAX 100     /* octets; the kernel takes 107 */
@@ -22,6 +24,12 @@ keys_put_text(char **at, struct str text)
 
 	free(*at);
 	*at = fresh;
+}
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 static bool
@@ -127,6 +135,23 @@ take_steps(struct target *t, const struct key *k, struct str v)
 }
 
 static bool
+take_family(struct target *t, const struct key *k, struct str v)
+{
+	static const char *const words[] = {
+		[FAMILY_ANY] = "any", [FAMILY_IPV4] = "ipv4", [FAMILY_IPV6] = "ipv6",
+	};
+	enum family *family = field(t, k);
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		if (str_caseis(v, words[i])) {
+			*family = (enum family)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
 take_boolean(struct target *t, const struct key *k, struct str v)
 {
 	static const char *const words[][2] = {
@@ -165,7 +190,10 @@ take_tls(struct target *t, const struct key *k, struct str v)
 static bool
 take_auth(struct target *t, const struct key *k, struct str v)
 {
-	static const char *const words[] = { "auto", "plain", "login", "none" };
+	/* The mechanisms of sasl.c, which only the courier has. */
+	static const char *const words[] = { "auto", "none", "plain", "login", "cram-md5",
+		"scram-sha-1", "scram-sha-1-plus", "scram-sha-256", "scram-sha-256-plus",
+		"oauthbearer", "xoauth2", "external" };
 
 	for (size_t i = 0; i < COUNT(words); i++) {
 		if (str_caseis(v, words[i])) {
@@ -254,6 +282,34 @@ take_patterns(struct target *t, const struct key *k, struct str v)
 	return good;
 }
 
+/* Fingerprints of public keys, each a word. */
+static bool
+take_pin(struct target *t, const struct key *k, struct str v)
+{
+	unsigned char fingerprint[PIN_LEN];
+	char **pins = field(t, k);
+	struct buf all = { 0 };
+	struct str word;
+	bool good = true;
+
+	if (t->more)
+		buf_adds(&all, *pins);
+	while (keys_next_word(&v, &word)) {
+		good = good && pin_parse(word, fingerprint);
+		buf_addf(&all, "%s%.*s", all.len > 0 ? " " : "", (int)word.len, word.p);
+	}
+	if (good)
+		keys_put_text(pins, buf_str(&all));
+	buf_free(&all);
+	return good;
+}
+
+static bool
+take_source(struct target *t, const struct key *k, struct str v)
+{
+	return host_is_address(v) && take_text(t, k, v);
+}
+
 static bool
 take_rate(struct target *t, const struct key *k, struct str v)
 {
@@ -280,6 +336,30 @@ take_group(struct target *t, const struct key *k, struct str v)
 		if (is_separator(v.p[i]) || v.p[i] == ':')
 			return false;
 	return v.len <= GROUP_MAX && take_text(t, k, v);
+}
+
+bool
+keys_read_account(struct str word, char **name)
+{
+	for (size_t i = 0; i < word.len; i++) {
+		char c = word.p[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    strchr("-_.", c) == NULL)
+			return false;
+	}
+	if (word.len == 0 || word.len > KEYS_NAME_MAX)
+		return false;
+	keys_put_text(name, word);
+	for (char *p = *name; *p != '\0'; p++)
+		*p = lower(*p);
+	return true;
+}
+
+static bool
+take_account(struct target *t, const struct key *k, struct str v)
+{
+	return keys_read_account(v, field(t, k));
 }
 
 static bool
@@ -327,6 +407,7 @@ take_name(struct target *t, const struct key *k, struct str v)
 
 static const char form_steps[] = "up to 16 waiting times from 1s to 7d, such as 5m 30m 2h";
 static const char form_rate[] = "a number and a time, such as 60/m";
+static const char form_account[] = "the name of one account";
 static const char form_path[] = "an absolute path, or one that begins with ~/";
 static const char use_file[] = "write the password into a file and name it with password-file";
 static const char use_script[] = "put a comment on a line of its own, or the command "
@@ -346,13 +427,35 @@ const struct key keys[KEYS] = {
 	    .normal = "system", .form = "`system`, an absolute path, or one that begins with ~/",
 	    .uncut = use_other_name },
 	[KEY_AUTH] = { "auth", take_auth, ACCOUNT(auth), .normal = "auto",
-	    .form = "auto, plain, login or none; other mechanisms are not supported" },
+	    .form = "auto, none, or a login by name: scram-sha-256, scram-sha-1 (both also with "
+	    "-plus), plain, login, cram-md5, oauthbearer, xoauth2, external" },
 	[KEY_USER] = { "user", take_text, ACCOUNT(user), .form = "a login" },
 	[KEY_PASSWORD] = { "password", take_password, ACCOUNT(password), .uncut = use_file },
 	[KEY_PASSWORD_FILE] = { "password-file", take_path, ACCOUNT(password_file),
 	    .form = form_path, .uncut = use_other_name },
 	[KEY_PASSWORD_COMMAND] = { "password-command", take_text, ACCOUNT(password_command),
 	    .uncut = use_script },
+	[KEY_TOKEN_COMMAND] = { "token-command", take_text, ACCOUNT(token_command),
+	    .uncut = use_script },
+	[KEY_TLS_PIN] = { "tls-pin", take_pin, ACCOUNT(tls_pin), .list = true,
+	    .form = "sha256: and a public key's fingerprint, 64 hexadecimal digits or base64" },
+	[KEY_TLS_CERT_FILE] = { "tls-cert-file", take_path, ACCOUNT(tls_cert_file),
+	    .form = form_path, .uncut = use_other_name },
+	[KEY_TLS_KEY_FILE] = { "tls-key-file", take_path, ACCOUNT(tls_key_file),
+	    .form = form_path, .uncut = use_other_name },
+	[KEY_FAMILY] = { "family", take_family, ACCOUNT(family), .normal = "any",
+	    .form = "any, ipv4 or ipv6" },
+	[KEY_SOURCE] = { "source", take_source, ACCOUNT(source),
+	    .form = "an address of this machine, such as 192.0.2.1" },
+	[KEY_FALLBACK] = { "fallback", take_account, ACCOUNT(fallback), .form = form_account },
+	[KEY_SENT_TO] = { "recipients", take_patterns, ACCOUNT(recipients), .list = true,
+	    .form = "addresses in which * stands for anything, such as *@example.com" },
+	[KEY_CONNECTIONS] = { "connections", take_number, ACCOUNT(connections), 1, 100,
+	    .normal = "2", .form = "a number from 1 to 100" },
+	[KEY_KEEP_OPEN] = { "keep-open", take_duration, ACCOUNT(keep_open), 0, 600,
+	    .normal = "2s", .form = "a time up to 10m, such as 2s, or 0" },
+	[KEY_PIPELINE_DEPTH] = { "pipeline-depth", take_number, ACCOUNT(pipeline_depth), 1, 32,
+	    .normal = "1", .form = "a number from 1 to 32" },
 	[KEY_FROM] = { "from", take_from, ACCOUNT(from),
 	    .form = "one address with a domain, such as me@example.com, or `header`" },
 	[KEY_FORCE_FROM] = { "force-from", take_boolean, ACCOUNT(force_from), .normal = "no",
@@ -409,16 +512,14 @@ const struct key keys[KEYS] = {
 	[KEY_USER_MESSAGES] = { "user-messages", take_number, SERVICE(user_messages), 1, 10000000,
 	    .normal = "10000", .form = "a number from 1 to 10000000" },
 	[KEY_USER_RATE] = { "user-rate", take_rate, SERVICE(user_rate), .form = form_rate },
+
+	[KEY_USER_ACCOUNT] = { "smarthost", take_account, SECTION_USER,
+	    offsetof(struct config, smarthost.name), .normal = "default", .form = form_account },
 };
 
 static const struct later_key later_keys[] = {
-	{ "tls-pin", SECTION_SMARTHOST, true }, { "tls-cert-file", SECTION_SMARTHOST, false },
-	{ "tls-key-file", SECTION_SMARTHOST, false }, { "token-command", SECTION_SMARTHOST, false },
-	{ "recipients", SECTION_SMARTHOST, true }, { "report-sender", SECTION_SMARTHOST, false },
-	{ "connections", SECTION_SMARTHOST, false }, { "pipeline-depth", SECTION_SMARTHOST, false },
-	{ "fallback", SECTION_SMARTHOST, false },
-	{ "family", SECTION_SMARTHOST, false }, { "source", SECTION_SMARTHOST, false },
-	{ "warn-after", SECTION_QUEUE, false }, { "smarthost", SECTION_USER, false },
+	{ "report-sender", SECTION_SMARTHOST, false },
+	{ "warn-after", SECTION_QUEUE, false },
 };
 
 static const char *const section_names[SECTION_END] = {
@@ -453,15 +554,19 @@ keys_find_later(enum section section, struct str name)
 }
 
 enum section
-keys_find_section(struct str name, struct str *login)
+keys_find_section(struct str name, struct str *whose)
 {
-	*login = STR("");
-	if (str_is(name, "user") || str_starts(name, "user ") || str_starts(name, "user\t")) {
-		*login = str_trim(str_from(name.p + 4, name.len - 4));
+	size_t n = 0;
+	struct str word;
+
+	while (n < name.len && name.p[n] != ' ' && name.p[n] != '\t')
+		n++;
+	word = str_from(name.p, n);
+	*whose = str_trim(str_from(name.p + n, name.len - n));
+	if (str_is(word, "user"))
 		return SECTION_USER;
-	}
 	for (enum section i = SECTION_SMARTHOST; i < SECTION_END; i++)
-		if (str_is(name, section_names[i]))
+		if (str_is(whose->len > 0 && i == SECTION_SMARTHOST ? word : name, section_names[i]))
 			return i;
 	return SECTION_NOWHERE;
 }
@@ -486,6 +591,14 @@ keys_take(struct target *t, const struct key *k, struct str value, bool continue
 }
 
 void
+keys_reset_account(struct config *c)
+{
+	for (enum key_id id = 0; id < KEYS; id++)
+		if (keys[id].section == SECTION_SMARTHOST)
+			keys_reset(c, id);
+}
+
+void
 keys_reset(struct config *c, enum key_id id)
 {
 	struct target t = { .c = c };
@@ -495,58 +608,6 @@ keys_reset(struct config *c, enum key_id id)
 
 /* What was meant. */
 
-static char
-lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static size_t
-smallest(size_t a, size_t b, size_t c)
-{
-	size_t ab = a < b ? a : b;
-
-	return ab < c ? ab : c;
-}
-
-/* Levenshtein's distance, without case, of names up to KEYS_NAME_MAX. */
-static size_t
-distance(struct str a, const char *b)
-{
-	size_t n = strlen(b), row[KEYS_NAME_MAX + 1];
-
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.len; i++) {
-		size_t corner = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t above = row[j];
-
-			row[j] = smallest(above + 1, row[j - 1] + 1,
-			    corner + (lower(a.p[i - 1]) != b[j - 1]));
-			corner = above;
-		}
-	}
-	return row[n];
-}
-
-struct guess {
-	const char *name;
-	size_t distance;
-};
-
-/* Three letters off is another word, and so is half of a short one. */
-static void
-consider(struct guess *g, struct str word, const char *name)
-{
-	size_t d = distance(word, name);
-
-	if (d <= 2 && 2 * d <= strlen(name) && (g->name == NULL || d < g->distance))
-		*g = (struct guess){ name, d };
-}
-
 const char *
 keys_nearest(enum section section, struct str name)
 {
@@ -554,10 +615,10 @@ keys_nearest(enum section section, struct str name)
 
 	for (size_t i = 0; i < KEYS; i++)
 		if (belongs(&keys[i], section))
-			consider(&g, name, keys[i].name);
+			guess_consider(&g, name, keys[i].name);
 	for (size_t i = 0; i < COUNT(later_keys); i++)
 		if (later_keys[i].section == section)
-			consider(&g, name, later_keys[i].name);
+			guess_consider(&g, name, later_keys[i].name);
 	return g.name;
 }
 
@@ -569,6 +630,6 @@ keys_nearest_section(struct str name)
 	struct guess g = { 0 };
 
 	for (size_t i = 0; i < COUNT(names); i++)
-		consider(&g, name, names[i]);
+		guess_consider(&g, name, names[i]);
 	return g.name;
 }

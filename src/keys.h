@@ -15,12 +15,12 @@
 enum section {
 	SECTION_NOWHERE,        /* what stands here is not looked at */
 	SECTION_TOP,            /* before the first section */
-	SECTION_SMARTHOST,
+	SECTION_SMARTHOST,      /* [smarthost NAME], too */
 	SECTION_IDENTITY,
 	SECTION_QUEUE,
 	SECTION_SENDMAIL,
 	SECTION_SERVICE,
-	SECTION_USER,           /* [user NAME]: keys of others, for one user */
+	SECTION_USER,           /* [user NAME]: keys of others, for one user, and smarthost */
 	SECTION_END,
 };
 
@@ -28,13 +28,16 @@ enum section {
 enum key_id {
 	KEY_HOST, KEY_PORT, KEY_TLS, KEY_TLS_NAME, KEY_TLS_CA_FILE, KEY_AUTH, KEY_USER,
 	/* The sources of the secret stand side by side. */
-	KEY_PASSWORD, KEY_PASSWORD_FILE, KEY_PASSWORD_COMMAND,
+	KEY_PASSWORD, KEY_PASSWORD_FILE, KEY_PASSWORD_COMMAND, KEY_TOKEN_COMMAND,
+	KEY_TLS_PIN, KEY_TLS_CERT_FILE, KEY_TLS_KEY_FILE, KEY_FAMILY, KEY_SOURCE,
+	KEY_FALLBACK, KEY_SENT_TO, KEY_CONNECTIONS, KEY_KEEP_OPEN, KEY_PIPELINE_DEPTH,
 	KEY_FROM, KEY_FORCE_FROM, KEY_SENDERS, KEY_MESSAGES, KEY_RECIPIENTS, KEY_RATE,
 	KEY_DOMAIN, KEY_HOSTNAME, KEY_RECEIVED, KEY_ALIASES, KEY_ROOT, KEY_REWRITE_TO,
 	KEY_DIRECTORY, KEY_MAX_SIZE, KEY_MAX_RECIPIENTS, KEY_WAIT, KEY_RETRY, KEY_RETRY_REFUSED,
 	KEY_GIVE_UP_AFTER, KEY_KEEP_FAILED,
 	KEY_DOTS, KEY_ARGUMENTS,
 	KEY_SOCKET, KEY_OPERATORS, KEY_USER_MESSAGES, KEY_USER_RATE,
+	KEY_USER_ACCOUNT,
 	KEYS,
 };
 
@@ -75,8 +78,9 @@ const struct key *keys_find(enum section section, struct str name);
 const struct later_key *keys_find_later(enum section section, struct str name);
 
 /* The section of that name, SECTION_NOWHERE for any other; and back, for the
- * sections that have keys.  *login: who stands behind "user", "" for nobody. */
-enum section keys_find_section(struct str name, struct str *login);
+ * sections that have keys.  *whose: what stands behind "user" or "smarthost", "" for
+ * nothing. */
+enum section keys_find_section(struct str name, struct str *whose);
 const char *keys_section_name(enum section section);
 
 /* What was meant by a name of at most KEYS_NAME_MAX octets that is not known:
@@ -89,8 +93,12 @@ const char *keys_nearest_section(struct str name);
  * it.  False for one that has not the row's form. */
 bool keys_take(struct target *t, const struct key *k, struct str value, bool continued);
 
-/* Puts the row's default in its place. */
+/* Puts the row's default in its place; all of an account's. */
 void keys_reset(struct config *c, enum key_id id);
+void keys_reset_account(struct config *c);
+
+/* The name of an account, in lower case, in place of *name; false for what is none. */
+bool keys_read_account(struct str word, char **name);
 
 /* Replaces a string of struct config. */
 void keys_put_text(char **at, struct str text);

@@ -11,6 +11,7 @@
 #include "codec.h"
 #include "log.h"
 #include "report.h"
+#include "route.h"
 
 #define SETTLE_AFTER 0.1        /* seconds in which removals are gathered; see spool_drop */
 
@@ -28,14 +29,23 @@ ledger_uid(const struct ledger *l, uid_t said)
 	return l->many ? said : geteuid();
 }
 
+uid_t
+ledger_owner(const struct ledger *l, const struct letter *m)
+{
+	/* A number that nobody has: ours to look after. */
+	return ledger_uid(l, m->envelope.uid == AGENDA_UNKNOWN ? geteuid() : m->envelope.uid);
+}
+
+struct waiting *
+ledger_add(struct ledger *l, const char *id, uid_t said)
+{
+	return agenda_add(&l->agenda, id, ledger_uid(l, said), l->ways == 1 ? 0 : AGENDA_NOWHERE);
+}
+
 struct waiting *
 ledger_entry(struct ledger *l, const struct letter *m)
 {
-	uid_t uid = m->envelope.uid;
-
-	/* A number that nobody has: ours to look after. */
-	return agenda_add(&l->agenda, m->envelope.id,
-	    ledger_uid(l, uid == AGENDA_UNKNOWN ? geteuid() : uid));
+	return ledger_add(l, m->envelope.id, ledger_owner(l, m));
 }
 
 /* ---- the log ---------------------------------------------------------------- */
@@ -57,6 +67,7 @@ ledger_log_queued(struct waiting *w, const struct letter *m)
 {
 	char uid[24], size[24], recipients[24];
 
+	w->timed = dsn_deadline(&m->envelope.wishes, m->envelope.arrived) != 0;
 	if (w->logged || m->fate.tries > 0)
 		return;
 	w->logged = true;
@@ -122,6 +133,17 @@ queue_report(struct ledger *l, struct envelope *e, struct str text, struct why *
 	return o == NEVER && why->scope == SCOPE_NONE ? DONE : o;
 }
 
+/* The account by which a report to this address will go, and whose address it has to
+ * be from. */
+static const struct smarthost *
+carrier(const struct config *c, const char *to)
+{
+	struct why why;
+	int i = route(c, geteuid(), "", to, &why);
+
+	return config_account(c, i > 0 ? (unsigned)i : 0);
+}
+
 /* Writes the report about recipients that are NEVER and not told, as a message
  * of its own in the same queue.  first, and the moment in which the message was
  * last tried anew, make its id: the same should we have to come back to it. */
@@ -134,7 +156,7 @@ write_report(struct ledger *l, const struct letter *m, size_t first, struct why 
 	struct buf text = { 0 };
 	struct tm local;
 	struct report report = { .envelope = &m->envelope, .fate = &m->fate, .id = e.id,
-		.from = l->config->smarthost.from, .domain = l->config->domain, .now = e.arrived };
+		.from = carrier(l->config, to.address)->from, .domain = l->config->domain, .now = e.arrived };
 	enum outcome o;
 
 	envelope_derive_id(m->envelope.id, (uint64_t)first +
@@ -148,7 +170,7 @@ write_report(struct ledger *l, const struct letter *m, size_t first, struct why 
 	o = queue_report(l, &e, buf_str(&text), why);
 	buf_free(&text);
 	if (o == DONE) {
-		agenda_add(&l->agenda, e.id, e.uid);
+		ledger_add(l, e.id, e.uid);
 		log_event(LOG_INFO, "reported", "id", m->envelope.id, "report", e.id, "to", to.address,
 		    NULL);
 	}
@@ -269,6 +291,15 @@ ledger_record(struct ledger *l, struct letter *m, bool worth_writing, bool more)
 	return o == DONE;
 }
 
+static bool
+give_up(struct ledger *l, struct letter *m, const struct why *why)
+{
+	for (size_t i = 0; i < m->fate.n; i++)
+		fate_note(&m->fate, i, NEVER, why);
+	log_event(LOG_WARNING, "gave-up", "id", m->envelope.id, "reason", why->text, NULL);
+	return ledger_record(l, m, true, false);
+}
+
 bool
 ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 {
@@ -286,12 +317,20 @@ ledger_give_up(struct ledger *l, struct letter *m, const char *doing)
 	codec_age(&age, l->config->give_up_after);
 	never(&why, SCOPE_MESSAGE, "4.4.7", "given up after %s%s%s", buf_c(&age),
 	    last[0] != '\0' ? "; last: " : "", last);
-	for (size_t i = 0; i < m->fate.n; i++)
-		fate_note(&m->fate, i, NEVER, &why);
-	log_event(LOG_WARNING, "gave-up", "id", m->envelope.id, "reason", why.text, NULL);
 	buf_free(&age);
 	buf_free(&shown);
-	return ledger_record(l, m, true, false);
+	return give_up(l, m, &why);
+}
+
+bool
+ledger_return(struct ledger *l, struct letter *m)
+{
+	struct why why;
+
+	/* RFC 2852 section 4.1.4.1. */
+	never(&why, SCOPE_MESSAGE, "5.4.7", "not delivered within the %ld seconds that its sender gave it",
+	    (long)m->envelope.wishes.by_seconds);
+	return give_up(l, m, &why);
 }
 
 bool

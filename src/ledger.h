@@ -18,6 +18,7 @@ struct ledger {
 	const struct config *config;    /* borrowed; its contents may be replaced */
 	struct agenda agenda;
 	bool many;                      /* mail of many uids: the service's; else all of it is ours */
+	unsigned ways;                  /* accounts; with one alone it is known which way all goes */
 	struct ids dropped;             /* removed, not yet durable */
 	size_t dropped_room;
 	double settle_at;               /* monotonic seconds; 0: nothing to settle */
@@ -27,6 +28,10 @@ struct ledger {
 
 /* Whose a message counts as, of which it is said (or not, AGENDA_UNKNOWN) whose it is. */
 uid_t ledger_uid(const struct ledger *l, uid_t said);
+/* And of one that was read. */
+uid_t ledger_owner(const struct ledger *l, const struct letter *letter);
+/* The entry of that id, of which that is said. */
+struct waiting *ledger_add(struct ledger *l, const char *id, uid_t said);
 /* The entry of a message that was read. */
 struct waiting *ledger_entry(struct ledger *l, const struct letter *letter);
 
@@ -46,6 +51,8 @@ bool ledger_is_owed(const struct letter *letter, bool more);
 /* Too old: whoever still waits will never get it.  doing: why nothing was tried
  * lately, or "".  As ledger_record, and so is ledger_hold. */
 bool ledger_give_up(struct ledger *l, struct letter *letter, const char *doing);
+/* It was not to arrive later than by now (dsn_deadline). */
+bool ledger_return(struct ledger *l, struct letter *letter);
 /* Waits for a person. */
 bool ledger_hold(struct ledger *l, struct letter *letter, const char *reason);
 /* Makes removals durable; they are gathered until settle_at. */

@@ -6,27 +6,11 @@
 #include <sys/file.h>
 #include <time.h>
 
-#include "address.h"
+#include "carriers.h"
 #include "codec.h"
 #include "file.h"
 
 #define SHOWN_MAX 40            /* octets of an address in the table */
-
-/* ---- the account ------------------------------------------------------------------- */
-
-void
-listing_health(const struct spool *s, const struct config *c, const struct asker *who,
-    struct health *h)
-{
-	struct buf text = { 0 };
-
-	health_load(s, c->smarthost.name, h);
-	if (who->all)
-		return;
-	address_hide(str_of(h->why.text), &text);
-	snprintf(h->why.text, sizeof h->why.text, "%s", buf_c(&text));
-	buf_free(&text);
-}
 
 /* ---- the table and the array --------------------------------------------------------- */
 
@@ -39,6 +23,7 @@ struct row {
 	time_t next;                    /* not before */
 	const char *state;              /* "waiting" "sending" "held" "failed" */
 	const char *reason;
+	const struct carriers *carriers;
 };
 
 static bool
@@ -142,6 +127,20 @@ put_json_wishes(struct buf *line, const struct wishes *w)
 		put_member(line, "requiretls");
 		buf_adds(line, "true");
 	}
+	if (w->by != DSN_BY_UNSAID) {
+		put_member(line, "by");
+		buf_addc(line, '"');
+		dsn_put_by(line, w, w->by_seconds);
+		buf_addc(line, '"');
+	}
+	if (w->hold_until != 0) {
+		put_member(line, "hold-until");
+		buf_addf(line, "%lld", (long long)w->hold_until);
+	}
+	if (w->priority != 0) {
+		put_member(line, "priority");
+		buf_addf(line, "%d", w->priority);
+	}
 	buf_addc(line, '}');
 }
 
@@ -159,16 +158,25 @@ put_json_recipients_wishes(struct buf *line, const struct recipient *r)
 	}
 }
 
-static void
-put_json_recipients(struct buf *line, const struct letter *l)
+static const char *
+name_of(const struct carriers *k, int account)
 {
+	return account < 0 ? "" : config_account(k->config, (unsigned)account)->name;
+}
+
+static void
+put_json_recipients(struct buf *line, const struct row *r)
+{
+	const struct letter *l = r->letter;
+
 	for (size_t i = 0; i < l->envelope.n; i++) {
 		const struct fate_recipient *to = &l->fate.to[i];
 
 		buf_addf(line, "%s{\"address\":", i > 0 ? "," : "");
 		codec_json(line, str_of(l->envelope.to[i].address));
 		put_json_recipients_wishes(line, &l->envelope.to[i]);
-		buf_addf(line, ",\"outcome\":\"%s\",\"code\":%d,\"status\":", outcome_name(to->outcome),
+		buf_addf(line, ",\"account\":\"%s\",\"outcome\":\"%s\",\"code\":%d,\"status\":",
+		    name_of(r->carriers, carriers_of(r->carriers, l, i)), outcome_name(to->outcome),
 		    to->code);
 		codec_json(line, str_of(to->status));
 		buf_adds(line, ",\"reply\":");
@@ -177,14 +185,30 @@ put_json_recipients(struct buf *line, const struct letter *l)
 	}
 }
 
+/* A line of the dialogue each. */
 static void
-print_json(const struct row *r, bool first, FILE *out)
+put_json_dialogue(struct buf *line, const char *said)
+{
+	struct str rest = str_of(said), one;
+	const char *between = "";
+
+	buf_adds(line, ",\"dialogue\":[");
+	while (str_line(&rest, &one)) {
+		buf_adds(line, between);
+		codec_json(line, one);
+		between = ",";
+	}
+	buf_addc(line, ']');
+}
+
+/* whole: the dialogue too. */
+static void
+print_json(const struct row *r, bool whole, FILE *out)
 {
 	const struct letter *l = r->letter;
 	struct buf line = { 0 };
 
-	buf_addf(&line, "%s{\"id\":\"%s\",\"state\":\"%s\",\"arrived\":%lld,\"size\":%llu,\"from\":",
-	    first ? "" : ",\n ", r->id, r->state,
+	buf_addf(&line, "{\"id\":\"%s\",\"state\":\"%s\",\"arrived\":%lld,\"size\":%llu,\"from\":", r->id, r->state,
 	    (long long)(l->damaged ? envelope_id_time(r->id) : l->envelope.arrived),
 	    (unsigned long long)(l->damaged ? 0 : stamp_text_len(&l->stamp)));
 	codec_json(&line, str_of(l->envelope.from));
@@ -193,8 +217,11 @@ print_json(const struct row *r, bool first, FILE *out)
 	codec_json(&line, str_of(r->reason));
 	put_json_wishes(&line, &l->envelope.wishes);
 	buf_adds(&line, ",\"to\":[");
-	put_json_recipients(&line, l);
-	buf_adds(&line, "]}");
+	put_json_recipients(&line, r);
+	buf_addc(&line, ']');
+	if (whole)
+		put_json_dialogue(&line, l->fate.said);
+	buf_addc(&line, '}');
 	fputs(buf_c(&line), out);
 	buf_free(&line);
 }
@@ -212,20 +239,30 @@ last_word(const struct letter *l, enum spool_place place)
 	return f->last.text;
 }
 
-/* Reads one message and says what state it is in; false if it has just gone, or is
- * not for who asks. */
-static bool
-fill_row(const struct spool *s, const struct asker *who, const struct health *h, struct row *r,
-    struct letter *l, struct why *why)
+/* What waits for a later moment, and why, by its own words or an account's. */
+static void
+fill_wait(struct row *r, const struct letter *l)
 {
-	if ((r->place == SPOOL_QUEUE && !steer_may_perhaps(s, who, r->id)) ||
-	    spool_read(s, r->place, r->id, l, why) != DONE || !steer_may(who, l))
-		return false;
+	int account = carriers_keep(r->carriers, l);
+	const struct health *h = account >= 0 ? &r->carriers->v[account] : NULL;
+
+	if (h != NULL && h->until > r->next)
+		r->next = h->until;
+	if (h != NULL && r->reason[0] == '\0')
+		r->reason = h->why.text;
+	if (l->envelope.wishes.hold_until > r->next)
+		r->next = l->envelope.wishes.hold_until;
+	if (l->envelope.wishes.hold_until > r->now && r->reason[0] == '\0')
+		r->reason = "its sender wants it sent then";
+}
+
+/* Says what state a message is in, that was read. */
+static void
+fill_row(struct row *r, const struct letter *l, const struct why *why)
+{
 	r->letter = l;
 	r->reason = last_word(l, r->place);
 	r->next = l->fate.next;
-	if (h->down && r->place == SPOOL_QUEUE && h->until > r->next)
-		r->next = h->until;
 	if (r->place == SPOOL_FAILED)
 		r->state = "failed";
 	else if (l->damaged || l->fate.held)
@@ -236,16 +273,15 @@ fill_row(const struct spool *s, const struct asker *who, const struct health *h,
 		r->reason = why->text;
 	else if (l->fate.held)
 		r->reason = l->fate.hold_reason;
-	else if (r->reason[0] == '\0' && h->down && r->place == SPOOL_QUEUE)
-		r->reason = h->why.text;
-	return true;
+	else if (r->place == SPOOL_QUEUE)
+		fill_wait(r, l);
 }
 
 /* What one list needs to know. */
 struct listing {
 	const struct spool *spool;
 	const struct asker *who;
-	const struct health *health;
+	const struct carriers *carriers;
 	bool json;
 	FILE *out;
 	size_t count;
@@ -257,11 +293,21 @@ print_one(struct listing *g, const struct row *r)
 	if (!g->json && g->count == 0)
 		fprintf(g->out, "%-20s %5s %9s %-24s %-26s %-7s %s\n", "ID", "AGE", "SIZE", "SENDER",
 		    "RECIPIENTS LEFT", "NEXT", "LAST REASON");
-	if (g->json)
-		print_json(r, g->count == 0, g->out);
-	else
+	if (g->json) {
+		fputs(g->count > 0 ? ",\n " : "", g->out);
+		print_json(r, false, g->out);
+	} else {
 		print_row(r, g->out);
+	}
 	g->count++;
+}
+
+/* False if it has just gone, or is not for who asks. */
+static bool
+read_letter(const struct listing *g, const struct row *r, struct letter *l, struct why *why)
+{
+	return (r->place != SPOOL_QUEUE || steer_may_perhaps(g->spool, g->who, r->id)) &&
+	    spool_read(g->spool, r->place, r->id, l, why) == DONE && steer_may(g->who, l);
 }
 
 /* A reader who has gone needs no more of it. */
@@ -272,28 +318,44 @@ print_place(struct listing *g, enum spool_place place, struct why *why)
 	enum outcome o = spool_list(g->spool, place, &ids, why);
 
 	for (size_t i = 0; o == DONE && i < ids.n && !ferror(g->out); i++) {
-		struct row r = { .id = ids.v[i], .place = place, .now = time(NULL) };
+		struct row r = { .id = ids.v[i], .place = place, .now = time(NULL), .carriers = g->carriers };
 		struct letter l = LETTER_INIT;
 		struct why reason = { 0 };
 
-		if (fill_row(g->spool, g->who, g->health, &r, &l, &reason))
+		if (read_letter(g, &r, &l, &reason)) {
+			fill_row(&r, &l, &reason);
 			print_one(g, &r);
+		}
 		spool_letter_free(&l);
 	}
 	spool_ids_free(&ids);
 	return o;
 }
 
+static void
+print_down(const struct carriers *k, const struct asker *who, FILE *out)
+{
+	struct buf line = { 0 };
+
+	for (unsigned i = 0; i < config_accounts(k->config); i++) {
+		buf_clear(&line);
+		if (carriers_are_theirs(k, who, i))
+			health_describe(&k->v[i], name_of(k, (int)i), time(NULL), &line);
+		if (line.len > 0)
+			fprintf(out, "account %s\n", buf_c(&line));
+	}
+	buf_free(&line);
+}
+
 enum outcome
 listing_print(const struct spool *s, const struct config *c, const struct asker *who, bool json,
     FILE *out, struct why *why)
 {
-	struct health h;
-	struct listing g = { .spool = s, .who = who, .health = &h, .json = json, .out = out };
-	struct buf line = { 0 };
+	struct carriers k;
+	struct listing g = { .spool = s, .who = who, .carriers = &k, .json = json, .out = out };
 	enum outcome o;
 
-	listing_health(s, c, who, &h);
+	carriers_load(&k, s, c, who);
 	if (json)
 		fputs("[", out);
 	o = print_place(&g, SPOOL_QUEUE, why);
@@ -303,12 +365,9 @@ listing_print(const struct spool *s, const struct config *c, const struct asker 
 		fputs("]\n", out);
 		return o;
 	}
-	health_describe(&h, c->smarthost.name, time(NULL), &line);
-	if (line.len > 0)
-		fprintf(out, "account %s\n", buf_c(&line));
+	print_down(&k, who, out);
 	if (g.count == 0 && o == DONE)
 		fputs(who->all ? "the queue is empty\n" : "no mail of yours is in the queue\n", out);
-	buf_free(&line);
 	return o;
 }
 
@@ -338,6 +397,8 @@ print_time(FILE *out, const char *label, time_t when)
 static void
 print_wishes(FILE *out, const struct wishes *w)
 {
+	struct buf by = { 0 };
+
 	if (w->ret != DSN_RETURN_UNSAID)
 		fprintf(out, "%-10s %s\n", "ret", dsn_return_word(w->ret));
 	if (w->envid != NULL)
@@ -348,6 +409,15 @@ print_wishes(FILE *out, const struct wishes *w)
 		fprintf(out, "%-10s %s\n", "smtputf8", "yes");
 	if (w->requiretls)
 		fprintf(out, "%-10s %s\n", "requiretls", "yes");
+	if (w->by != DSN_BY_UNSAID) {
+		dsn_put_by(&by, w, w->by_seconds);
+		fprintf(out, "%-10s %s\n", "by", buf_c(&by));
+		buf_free(&by);
+	}
+	if (w->hold_until != 0)
+		print_time(out, "hold-until", w->hold_until);
+	if (w->priority != 0)
+		fprintf(out, "%-10s %d\n", "priority", w->priority);
 }
 
 static void
@@ -363,8 +433,9 @@ print_recipients_wishes(FILE *out, const struct recipient *r)
 	buf_free(&words);
 }
 
+/* Which account carries it is said where there are several. */
 static void
-print_recipients(FILE *out, const struct letter *l)
+print_recipients(FILE *out, const struct letter *l, const struct carriers *k)
 {
 	static const char *const words[] = { [LATER] = "waiting", [DONE] = "sent", [NEVER] = "failed" };
 
@@ -374,6 +445,8 @@ print_recipients(FILE *out, const struct letter *l)
 
 		print_masked(out, "to", l->envelope.to[i].address);
 		print_recipients_wishes(out, &l->envelope.to[i]);
+		if (config_accounts(k->config) > 1)
+			fprintf(out, "%-10s %s\n", "by", name_of(k, carriers_of(k, l, i)));
 		codec_mask(&shown, str_of(r->text));
 		fprintf(out, "%-10s %s%s%s\n", "", words[r->outcome], shown.len > 0 ? ": " : "",
 		    buf_c(&shown));
@@ -408,21 +481,38 @@ print_text(FILE *out, const struct letter *l)
 	buf_free(&shown);
 }
 
-/* Why nothing at all goes, which a message's own fate does not tell. */
+/* Why it does not go at all, which a message's own fate does not tell. */
 static void
-print_health(FILE *out, const struct health *h, const char *account)
+print_health(FILE *out, const struct letter *l, const struct carriers *k)
 {
+	int account = carriers_keep(k, l);
 	struct buf shown = { 0 };
 
-	health_describe(h, account, time(NULL), &shown);
+	if (account >= 0)
+		health_describe(&k->v[account], name_of(k, account), time(NULL), &shown);
 	if (shown.len > 0)
 		fprintf(out, "%-10s %s\n", "account", buf_c(&shown));
 	buf_free(&shown);
 }
 
 static void
-print_whole(FILE *out, const struct letter *l, enum spool_place place, const struct health *h,
-    const char *account)
+print_dialogue(FILE *out, const char *said)
+{
+	struct str rest = str_of(said), line;
+	struct buf shown = { 0 };
+
+	if (rest.len > 0)
+		fputs("dialogue\n", out);
+	while (str_line(&rest, &line)) {
+		buf_clear(&shown);
+		codec_mask(&shown, line);
+		fprintf(out, "  %s\n", buf_c(&shown));
+	}
+	buf_free(&shown);
+}
+
+static void
+print_whole(FILE *out, const struct letter *l, enum spool_place place, const struct carriers *k)
 {
 	if (l->fate.held)
 		print_masked(out, "held", l->fate.hold_reason);
@@ -431,35 +521,50 @@ print_whole(FILE *out, const struct letter *l, enum spool_place place, const str
 	fprintf(out, "%-10s %llu octets\n", "size", (unsigned long long)stamp_text_len(&l->stamp));
 	print_masked(out, "from", l->envelope.from[0] != '\0' ? l->envelope.from : "<>");
 	print_wishes(out, &l->envelope.wishes);
-	print_recipients(out, l);
+	print_recipients(out, l, k);
 	fprintf(out, "%-10s %u\n", "tries", l->fate.tries);
 	if (l->fate.next > time(NULL))
 		print_time(out, "next", l->fate.next);
 	if (l->fate.last.text[0] != '\0')
 		print_masked(out, "last", l->fate.last.text);
 	if (place == SPOOL_QUEUE)
-		print_health(out, h, account);
+		print_health(out, l, k);
+	print_dialogue(out, l->fate.said);
 	putc('\n', out);
 	print_text(out, l);
 }
 
+static void
+print_letter(FILE *out, const char *id, const struct letter *l, enum spool_place place,
+    const struct carriers *k, const struct why *why)
+{
+	fprintf(out, "%-10s %s\n", "id", id);
+	fprintf(out, "%-10s %s\n", "place", place == SPOOL_FAILED ? "failed/: given up" : "queue/");
+	if (l->damaged)
+		print_masked(out, "held", why->text);
+	else
+		print_whole(out, l, place, k);
+}
+
 enum outcome
 listing_show(const struct spool *s, const struct config *c, const struct asker *who, const char *id,
-    FILE *out, struct why *why)
+    bool json, FILE *out, struct why *why)
 {
 	struct letter l = LETTER_INIT;
-	enum spool_place place;
-	enum outcome o = steer_find(s, who, id, false, &l, &place, why);
-	struct health h;
+	struct row r = { .id = id, .now = time(NULL) };
+	enum outcome o = steer_find(s, who, id, false, &l, &r.place, why);
+	struct carriers k;
 
 	if (o == DONE) {
-		listing_health(s, c, who, &h);
-		fprintf(out, "%-10s %s\n", "id", id);
-		fprintf(out, "%-10s %s\n", "place", place == SPOOL_FAILED ? "failed/: given up" : "queue/");
-		if (l.damaged)
-			print_masked(out, "held", why->text);
-		else
-			print_whole(out, &l, place, &h, c->smarthost.name);
+		carriers_load(&k, s, c, who);
+		r.carriers = &k;
+		if (json) {
+			fill_row(&r, &l, why);
+			print_json(&r, true, out);
+			putc('\n', out);
+		} else {
+			print_letter(out, id, &l, r.place, &k, why);
+		}
 	}
 	spool_letter_free(&l);
 	return o;

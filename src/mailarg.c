@@ -48,6 +48,37 @@ take_auth(struct mailarg *a, struct str value)
 }
 
 static bool
+take_by(struct mailarg *a, struct str value)
+{
+	return dsn_parse_by(value, &a->wishes);
+}
+
+static bool
+take_hold_for(struct mailarg *a, struct str value)
+{
+	uint64_t seconds;
+
+	if (a->wishes.hold_until != 0 || !codec_number(value, DSN_HOLD_MAX, &seconds) || seconds == 0)
+		return false;
+	a->wishes.hold_for = (uint32_t)seconds;
+	return true;
+}
+
+/* One of the two only (RFC 4865 section 5). */
+static bool
+take_hold_until(struct mailarg *a, struct str value)
+{
+	return a->wishes.hold_for == 0 && codec_read_stamp(value, &a->wishes.hold_until) &&
+	    a->wishes.hold_until > 0;
+}
+
+static bool
+take_priority(struct mailarg *a, struct str value)
+{
+	return dsn_parse_priority(value, &a->wishes.priority);
+}
+
+static bool
 take_notify(struct mailarg *a, struct str value)
 {
 	return dsn_parse_notify(value, &a->notify);
@@ -71,6 +102,10 @@ static const struct parameter {
 	{ "RET", MAILARG_MAIL, take_ret },              /* RFC 3461 */
 	{ "ENVID", MAILARG_MAIL, take_envid },
 	{ "AUTH", MAILARG_MAIL, take_auth },
+	{ "BY", MAILARG_MAIL, take_by },                /* RFC 2852 */
+	{ "HOLDFOR", MAILARG_MAIL, take_hold_for },     /* RFC 4865 */
+	{ "HOLDUNTIL", MAILARG_MAIL, take_hold_until },
+	{ "MT-PRIORITY", MAILARG_MAIL, take_priority }, /* RFC 6710 */
 	{ "NOTIFY", MAILARG_RCPT, take_notify },
 	{ "ORCPT", MAILARG_RCPT, take_orcpt },
 };

@@ -10,7 +10,8 @@
 #include "outcome.h"
 
 enum mailarg_of {
-	MAILARG_MAIL,   /* FROM: SIZE BODY SMTPUTF8 RET ENVID AUTH */
+	MAILARG_MAIL,   /* FROM: SIZE BODY SMTPUTF8 RET ENVID AUTH BY HOLDFOR HOLDUNTIL
+	                 * MT-PRIORITY */
 	MAILARG_RCPT,   /* TO: NOTIFY ORCPT */
 };
 

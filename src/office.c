@@ -329,6 +329,7 @@ office_begin(struct office *o, struct envelope *e, struct why *why)
 	    spool_begin(&o->spool, &o->draft, e, why);
 	if (r == DONE)
 		memcpy(o->id, e->id, sizeof o->id);
+	o->priority = e->wishes.priority;
 	return r;
 }
 
@@ -362,8 +363,10 @@ office_commit(struct office *o, long wait, bool dialogue, struct why *why)
 	r = o->kind == OFFICE_SERVICE ? commit_there(o, dialogue, why) :
 	    spool_commit(&o->spool, &o->draft, why);
 	o->committed = r == DONE;
-	if (o->committed && o->kind == OFFICE_OWN && wait > 0)
+	if (o->committed && o->kind == OFFICE_OWN && wait > 0) {
+		o->await.config = &o->config;
 		await_prepare(&o->await, &o->spool, o->id, dialogue);
+	}
 	return r;
 }
 
@@ -390,7 +393,7 @@ office_release(struct office *o, struct why *why)
 	office_drop(o);
 	/* The service's clerk tells its runner himself. */
 	if (ours) {
-		buf_addf(&words, "wake %s", o->id);
+		wake_put_arrival(&words, o->id, geteuid(), o->priority);
 		r = wake_runner(&o->spool, buf_str(&words), false, why);
 		buf_free(&words);
 	}

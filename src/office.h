@@ -44,6 +44,7 @@ struct office {
 	struct draft draft;     /* own: the message under way */
 	bool committed;
 	char id[ENVELOPE_ID_LEN + 1];
+	int priority;           /* of that message */
 	struct buf held;        /* service: it, in frames, */
 	size_t frame;           /* octets of the last one of text, at its end; 0: there is none */
 	uint64_t before_text;   /* how many octets of the message come before any text */

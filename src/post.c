@@ -26,9 +26,9 @@ is_queue_empty(const struct spool *s)
  * with a message may leave that to him.  Not one with words of its own, nor one
  * whose service manager would only start it again. */
 static enum outcome
-queue_up(struct post *p, bool retry, bool *other, struct why *why)
+queue_up(struct post *p, struct str words, bool *other, struct why *why)
 {
-	if (retry || p->wake.inherited || p->next >= 0)
+	if (!str_is(words, "wake") || p->wake.inherited || p->next >= 0)
 		return DONE;
 	p->next = spool_lock_next(p->spool);
 	if (p->next < 0 && errno != EWOULDBLOCK)
@@ -67,9 +67,8 @@ tell_service(struct post *p, struct str words, bool *other, struct why *why)
 }
 
 enum outcome
-post_take(struct post *p, bool retry, bool *other, struct why *why)
+post_take(struct post *p, struct str words, bool *other, struct why *why)
 {
-	struct str words = retry ? STR("retry") : STR("wake");
 	enum outcome o;
 
 	if (!p->wake.inherited && spool_is_served(p->spool))
@@ -82,7 +81,7 @@ post_take(struct post *p, bool retry, bool *other, struct why *why)
 		    strerror(errno));
 	if (!p->wake.inherited && wake_send(p->spool, words) != WAKE_NOBODY)
 		*other = true;
-	else if ((o = queue_up(p, retry, other, why)) != DONE)
+	else if ((o = queue_up(p, words, other, why)) != DONE)
 		return o;
 	*other = *other || (p->looks > POST_LOOKS && is_queue_empty(p->spool));
 	if (*other)

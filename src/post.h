@@ -21,8 +21,8 @@ struct post {
 
 /* Tries to take it, once.  DONE: it is ours (lock), or *other: somebody else has it and
  * was told, or will see; or neither, and it may be asked again after post_pause ms.
- * retry: we have that to tell, and not only that something is new. */
-enum outcome post_take(struct post *p, bool retry, bool *other, struct why *why);
+ * words: what we have to tell (wake.h); "wake": only that something is new. */
+enum outcome post_take(struct post *p, struct str words, bool *other, struct why *why);
 int post_pause(const struct post *p);
 /* From here on words find us, so that nobody need wait behind us. */
 enum outcome post_open(struct post *p, struct why *why);

@@ -2,8 +2,11 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "codec.h"
+
+#define HIDDEN_MIN 8            /* octets; shorter ones stand in any text by chance */
 
 /* The first line of a reply settles its code; four octets of a line decide
  * whether it is one: three digits and what follows them. */
@@ -209,6 +212,27 @@ int
 reply_class(const struct reply *r)
 {
 	return r->code / 100;
+}
+
+void
+reply_hide(struct reply *r, struct str word)
+{
+	struct buf left = { 0 };
+	const char *from = r->text.p, *end = from + r->text.len, *at;
+
+	if (word.len < HIDDEN_MIN || r->text.len < word.len)
+		return;
+	while ((at = memmem(from, (size_t)(end - from), word.p, word.len)) != NULL) {
+		buf_add(&left, from, (size_t)(at - from));
+		buf_adds(&left, "[hidden]");
+		from = at + word.len;
+	}
+	if (from == r->text.p)
+		return;
+	buf_add(&left, from, (size_t)(end - from));
+	buf_wipe(&r->text);
+	buf_wipe(&r->line);
+	r->text = left;
 }
 
 void

@@ -11,7 +11,8 @@
 
 #include "buf.h"
 
-#define REPLY_LINE_MAX 4096     /* RFC 5321 section 4.5.3.1.5 asks for 512 */
+#define REPLY_LINE_MAX 12288    /* RFC 5321 section 4.5.3.1.5 asks for 512; a challenge of AUTH
+                                 * may have that many (RFC 4954 section 4) */
 #define REPLY_TEXT_MAX 65536
 #define REPLY_LINES_MAX 256
 
@@ -40,6 +41,9 @@ enum reply_state reply_feed(struct reply *r, struct str in, size_t *used);
 void reply_reset(struct reply *r);
 void reply_free(struct reply *r);
 int reply_class(const struct reply *r);         /* the first digit */
+/* Puts "[hidden]" wherever the text says that word, one of eight octets or more; what
+ * was there is wiped. */
+void reply_hide(struct reply *r, struct str word);
 /* "250 2.1.0 text", masked, on one line, cut to size: for logs and people.
  * Of a broken reply: why it is broken. */
 void reply_show(const struct reply *r, char *out, size_t size);

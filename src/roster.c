@@ -104,16 +104,10 @@ lose_starter(struct roster *r)
 		r->couriers[i].ours = false;
 }
 
-bool
-roster_may_serve(const struct roster *r)
-{
-	return r->ncouriers < ROSTER_COURIERS;
-}
-
 void
 roster_serve(struct roster *r)
 {
-	pid_t pid = errand_serve(r->starter);
+	pid_t pid = errand_serve(r->starter, r->ncouriers < ROSTER_COURIERS);
 
 	if (pid < 0)
 		lose_starter(r);

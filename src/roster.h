@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define ROSTER_COURIERS 64      /* that run at once, at most; those of earlier runners too */
+#define ROSTER_COURIERS 64      /* that run at once, at most (POOL_MAX); those of earlier
+                                 * runners too */
 
 struct roster {
 	pid_t runner;           /* 0: none */
@@ -44,10 +45,10 @@ double roster_due_at(const struct roster *r);
 pid_t roster_fork(struct roster *r, int *starter);
 /* The runner ends its transaction; renew: and another one, who lifts a back-off, follows. */
 void roster_dismiss(struct roster *r, bool renew);
-/* A request of the runner's, when starter can be read; and may there be one?  Somebody who
- * has taken the runner over shall not fill the machine with couriers. */
+/* A request of the runner's, when starter can be read.  Where there are as many as there
+ * may be it is told so: somebody who has taken the runner over shall not fill the machine
+ * with couriers, and one that waited for an answer could not hear those that it has. */
 void roster_serve(struct roster *r);
-bool roster_may_serve(const struct roster *r);
 /* A child has ended that is no clerk. */
 void roster_ended(struct roster *r, pid_t pid, int status);
 /* Is nobody at work? */

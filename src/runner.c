@@ -23,12 +23,19 @@
 #define MANY_WAKES 10           /* the kernel's default for a socket's queue: more may be lost */
 #define ARRIVALS_PAUSE 0.2      /* seconds for a burst of new messages to be over */
 #define ARRIVALS_MAX 1000       /* noted at a time */
-#define PEEKS 300               /* messages of which it is found out in one turn whose they are */
 #define POLL_PAUSE 1000         /* ms, should poll(2) fail: not at full speed then */
+
+/* Messages of which couriers tell in turns, as many as there may be couriers: each tells
+ * of one at a time. */
+#define ORPHANS_MAX POOL_MAX
+
+/* What is polled for, before the couriers. */
+enum { WAKE, SIGNALS, STARTER, POLLS };
 
 struct runner {
 	struct dispatch dispatch;
-	struct job orphaned;    /* told by a courier whose runner had died */
+	struct job *orphaned;   /* told by couriers whose runner had died, the oldest first */
+	unsigned norphaned;
 	struct ids arrived;     /* new, while nothing can be sent, and not yet logged; */
 	double log_at;          /* when they are; monotonic seconds */
 	time_t swept;
@@ -38,6 +45,24 @@ struct runner {
 	bool counted;           /* of everything here it was known once whose it is */
 	bool orphan;            /* the service that we belong to is gone */
 };
+
+static struct ledger *
+ledger_of(struct runner *r)
+{
+	return &r->dispatch.sorting.ledger;
+}
+
+static struct agenda *
+agenda_of(struct runner *r)
+{
+	return &r->dispatch.sorting.ledger.agenda;
+}
+
+static struct spool *
+spool_of(struct runner *r)
+{
+	return r->dispatch.sorting.spool;
+}
 
 static void
 pause_ms(long ms)
@@ -56,44 +81,44 @@ scan(struct runner *r)
 	struct ids ids;
 	struct why why;
 
-	if (spool_list(r->dispatch.spool, SPOOL_QUEUE, &ids, &why) != DONE) {
+	if (spool_list(spool_of(r), SPOOL_QUEUE, &ids, &why) != DONE) {
 		ledger_log_trouble("disk", NULL, &why);
 		return;
 	}
 	for (size_t i = 0; i < ids.n; i++) {
-		struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, ids.v[i],
-		    ledger_uid(&r->dispatch.ledger, AGENDA_UNKNOWN));
+		struct waiting *w = ledger_add(ledger_of(r), ids.v[i], AGENDA_UNKNOWN);
 
 		/* Made under a clock that was ahead: due now, not in its future. */
 		if (w->place != 0 && w->due == envelope_id_time(w->id) && w->due > time(NULL))
-			agenda_wait(&r->dispatch.ledger.agenda, w, time(NULL));
+			agenda_wait(agenda_of(r), w, time(NULL));
 	}
-	agenda_keep_only(&r->dispatch.ledger.agenda, ids.v, ids.n);
+	agenda_keep_only(agenda_of(r), ids.v, ids.n);
 	spool_ids_free(&ids);
 }
 
 /* Somebody has changed what is to become of this message, or it is new. */
-static void
+static struct waiting *
 look_again(struct runner *r, const char *id, uid_t uid)
 {
-	struct waiting *w = agenda_add(&r->dispatch.ledger.agenda, id, ledger_uid(&r->dispatch.ledger, uid));
+	struct waiting *w = ledger_add(ledger_of(r), id, uid);
 	time_t came = envelope_id_time(id), now = time(NULL);
 
 	/* A clock that was ahead must not keep a message in its future. */
 	if (!w->out)
-		agenda_wait(&r->dispatch.ledger.agenda, w, came < now ? came : now);
+		agenda_wait(agenda_of(r), w, came < now ? came : now);
+	return w;
 }
 
 static void
 log_arrivals(struct runner *r)
 {
 	for (size_t i = 0; i < r->arrived.n; i++) {
-		struct waiting *w = agenda_find(&r->dispatch.ledger.agenda, r->arrived.v[i]);
+		struct waiting *w = agenda_find(agenda_of(r), r->arrived.v[i]);
 		struct letter l = LETTER_INIT;
 		struct why why;
 
 		if (w != NULL && !w->logged &&
-		    spool_read(r->dispatch.spool, SPOOL_QUEUE, w->id, &l, &why) == DONE && !l.damaged)
+		    spool_read(spool_of(r), SPOOL_QUEUE, w->id, &l, &why) == DONE && !l.damaged)
 			ledger_log_queued(w, &l);
 		spool_letter_free(&l);
 	}
@@ -108,8 +133,7 @@ note_arrival(struct runner *r, const char *id)
 {
 	struct ids *a = &r->arrived;
 
-	/* Where there is a rate, it may be hours until it is read. */
-	if (dispatch_may_call(&r->dispatch, time(NULL)) && r->dispatch.config->smarthost.rate.n == 0)
+	if (dispatch_is_open(&r->dispatch, time(NULL)))
 		return;
 	a->v = mem_more(a->v, a->n, sizeof *a->v);
 	memcpy(a->v[a->n++], id, sizeof *a->v);
@@ -124,12 +148,48 @@ look_again_at_all(struct runner *r)
 	struct ids ids;
 	struct why why;
 
-	if (spool_list(r->dispatch.spool, SPOOL_QUEUE, &ids, &why) != DONE)
+	if (spool_list(spool_of(r), SPOOL_QUEUE, &ids, &why) != DONE)
 		return;
 	for (size_t i = 0; i < ids.n; i++)
 		look_again(r, ids.v[i], AGENDA_UNKNOWN);
-	agenda_keep_only(&r->dispatch.ledger.agenda, ids.v, ids.n);
+	agenda_keep_only(agenda_of(r), ids.v, ids.n);
 	spool_ids_free(&ids);
+}
+
+static void
+forget_orphan(struct runner *r, unsigned i)
+{
+	job_free(&r->orphaned[i]);
+	r->norphaned--;
+	memmove(r->orphaned + i, r->orphaned + i + 1, (r->norphaned - i) * sizeof *r->orphaned);
+}
+
+/* The place of that message among those that orphans tell of; r->norphaned: there is
+ * nothing to be told of it. */
+static unsigned
+orphan_of(struct runner *r, const char *id)
+{
+	struct waiting *w = agenda_find(agenda_of(r), id);
+	struct job j = JOB_INIT;
+	struct why why;
+	unsigned i = 0;
+
+	while (i < r->norphaned && strcmp(r->orphaned[i].letter.envelope.id, id) != 0)
+		i++;
+	if (i < r->norphaned)
+		return i;
+	if (w == NULL || w->out || spool_read(spool_of(r), SPOOL_QUEUE, id, &j.letter, &why) != DONE ||
+	    j.letter.damaged || spool_lock(&j.letter)) {
+		job_free(&j);
+		return r->norphaned;
+	}
+	job_pick_all(&j);
+	/* Somebody has died in the middle of it. */
+	if (r->norphaned == ORPHANS_MAX)
+		forget_orphan(r, 0);
+	r->orphaned = mem_grow(r->orphaned, r->norphaned + 1, sizeof *r->orphaned);
+	r->orphaned[r->norphaned] = j;
+	return r->norphaned++;
 }
 
 /* A courier whose runner died reports to us.  It is believed only of a message
@@ -137,52 +197,46 @@ look_again_at_all(struct runner *r)
 static void
 hear_orphan(struct runner *r, const struct errand *e)
 {
-	struct job *j = &r->orphaned;
-	struct waiting *w = agenda_find(&r->dispatch.ledger.agenda, e->id);
-	struct why why;
+	unsigned i = orphan_of(r, e->id);
+	struct job *j;
 
-	if (strcmp(j->letter.envelope.id, e->id) != 0) {
-		job_free(j);
-		if (w == NULL || w->out ||
-		    spool_read(r->dispatch.spool, SPOOL_QUEUE, e->id, &j->letter, &why) != DONE ||
-		    j->letter.damaged || spool_lock(&j->letter)) {
-			job_free(j);
-			return;
-		}
-		j->recipients = mem_grow(NULL, j->letter.envelope.n, sizeof *j->recipients);
-	}
-	if (e->word == ERRAND_TO) {
-		if (j->n < j->letter.envelope.n && e->recipient < j->letter.envelope.n) {
-			j->recipients[j->n++] = e->recipient;
-			dispatch_answer(j, e);
-		}
+	if (i == r->norphaned)
 		return;
-	}
-	if (j->n > 0)
-		dispatch_conclude(&r->dispatch, j);
-	job_free(j);
+	j = &r->orphaned[i];
+	if (e->word == ERRAND_TO)
+		job_answer(j, e);
+	if (e->word != ERRAND_END && e->word != ERRAND_PART)
+		return;
+	if (job_is_answered(j))
+		sorting_conclude(&r->dispatch.sorting, j, &(struct carrier){ .account = NULL });
+	forget_orphan(r, i);
 }
 
 /* "ID", or "ID UID".  A message that was known may have been removed by somebody. */
 static bool
 hear_of_message(struct runner *r, struct str rest)
 {
-	struct agenda *a = &r->dispatch.ledger.agenda;
+	struct agenda *a = agenda_of(r);
 	struct str word = str_word(&rest);
 	char id[ENVELOPE_ID_LEN + 1] = "";
 	struct waiting *w;
+	struct str owner = str_word(&rest);
 	uint64_t v = AGENDA_UNKNOWN;
+	int priority = 0;
 	uid_t uid;
 
-	if (!envelope_is_id(word) || (rest.len > 0 && !codec_number(rest, UINT32_MAX, &v)))
+	if (!envelope_is_id(word) || (owner.len > 0 && !codec_number(owner, UINT32_MAX, &v)) ||
+	    (rest.len > 0 && !dsn_parse_priority(rest, &priority)))
 		return false;
 	memcpy(id, word.p, ENVELOPE_ID_LEN);
 	w = agenda_find(a, id);
-	if (w != NULL && !w->out && !spool_peek_uid(r->dispatch.spool, id, &uid) && errno == ENOENT) {
+	if (w != NULL && !w->out && !spool_peek_uid(spool_of(r), id, &uid) && errno == ENOENT) {
 		agenda_remove(a, w);
 		return true;
 	}
-	look_again(r, id, (uid_t)v);
+	w = look_again(r, id, (uid_t)v);
+	if (priority != 0)
+		agenda_rank(a, w, priority);
 	note_arrival(r, id);
 	return true;
 }
@@ -197,11 +251,11 @@ hear_words(struct runner *r, struct str words)
 		/* It was. */
 	} else if (str_is(words, "wake")) {
 		scan(r);
-	} else if (str_is(words, "retry")) {
-		account_lift_back_off(&r->dispatch.account);
+	} else if (str_is(word, "retry")) {
+		dispatch_lift(&r->dispatch, str_is(rest, "force"));
 		dispatch_write(&r->dispatch);
 		look_again_at_all(r);
-	} else if (errand_parse(words, &e) == ERRAND_TO || e.word == ERRAND_END) {
+	} else if (errand_parse(words, &e) == ERRAND_TO || e.word == ERRAND_PART || e.word == ERRAND_END) {
 		hear_orphan(r, &e);
 	}
 	errand_free(&e);
@@ -228,7 +282,7 @@ hear_wakes(struct runner *r)
 static void
 close_socket(struct runner *r)
 {
-	wake_hide(r->dispatch.spool, &r->post.wake);
+	wake_hide(spool_of(r), &r->post.wake);
 	if (!r->post.wake.inherited || !r->dispatch.leaving)
 		hear_wakes(r);
 	wake_close(&r->post.wake);
@@ -236,48 +290,29 @@ close_socket(struct runner *r)
 
 /* ---- whose it all is --------------------------------------------------------------------- */
 
-/* A few hundred at a time, so that what is on its way need not wait meanwhile. */
-static void
-find_out_whose(struct runner *r)
-{
-	struct agenda *a = &r->dispatch.ledger.agenda;
-	struct waiting *w;
-	uid_t uid;
-
-	for (unsigned i = 0; i < PEEKS && (w = agenda_first_of(a, AGENDA_UNKNOWN)) != NULL; i++) {
-		bool told = spool_peek_uid(r->dispatch.spool, w->id, &uid);
-
-		/* Damaged: nobody's that could be believed, so ours to look after. */
-		if (!told && errno == ENOENT)
-			agenda_remove(a, w);
-		else
-			agenda_add(a, w->id, told && uid != AGENDA_UNKNOWN ? uid : geteuid());
-	}
-}
-
 /* What each uid has waiting, where that has changed.  Until all are known what was
  * written before us is nearer to the truth, unless we have found more by now. */
 static void
 tell_usage(struct runner *r)
 {
-	struct agenda *a = &r->dispatch.ledger.agenda;
+	struct agenda *a = agenda_of(r);
 
 	if (r->usage == NULL)
 		return;
-	if (!r->counted && agenda_first_of(a, AGENDA_UNKNOWN) == NULL) {
+	if (!r->counted && agenda_first_unknown(a) == NULL) {
 		r->counted = true;
 		usage_clear(r->usage);
-		for (size_t i = 0; i < a->nlanes; i++)
-			a->lanes[i].told = 0;
+		for (size_t i = 0; i < a->nsubmitters; i++)
+			a->submitters[i].told = 0;
 	}
-	for (size_t i = 0; i < a->nlanes; i++) {
-		struct lane *l = &a->lanes[i];
+	for (size_t i = 0; i < a->nsubmitters; i++) {
+		struct submitter *u = &a->submitters[i];
 
-		if (l->known == l->told || l->uid == AGENDA_UNKNOWN ||
-		    (!r->counted && l->known <= usage_of(r->usage, l->uid)))
+		if (u->known == u->told || u->uid == AGENDA_UNKNOWN ||
+		    (!r->counted && u->known <= usage_of(r->usage, u->uid)))
 			continue;
-		usage_set(r->usage, l->uid, (uint32_t)l->known);
-		l->told = l->known;
+		usage_set(r->usage, u->uid, (uint32_t)u->known);
+		u->told = u->known;
 	}
 }
 
@@ -288,22 +323,21 @@ tell_usage(struct runner *r)
 static void
 reread_config(struct runner *r)
 {
-	struct config fresh = { 0 };
+	struct config *config = r->dispatch.sorting.config, fresh = { 0 };
 	struct why why;
 
 	/* The service reads it, and sends us away when it is another. */
-	if (r->dispatch.starter >= 0 || !config_is_stale(r->dispatch.config))
+	if (r->dispatch.pool.starter >= 0 || !config_is_stale(config))
 		return;
 	if (config_load(&fresh, false, &why) != DONE) {
 		ledger_log_trouble("config", NULL, &why);
 		config_free(&fresh);
 		return;
 	}
-	config_free(r->dispatch.config);
-	*r->dispatch.config = fresh;
-	log_event(LOG_NOTICE, "config", "read", r->dispatch.config->path, NULL);
-	account_lift_back_off(&r->dispatch.account);
-	r->dispatch.courier.stale = true;
+	config_free(config);
+	*config = fresh;
+	log_event(LOG_NOTICE, "config", "read", config->path, NULL);
+	dispatch_renew(&r->dispatch);
 }
 
 static void
@@ -339,35 +373,37 @@ hear_signals(struct runner *r)
 static void
 sweep(struct runner *r, time_t now)
 {
+	struct sorting *s = &r->dispatch.sorting;
 	struct ids old = { 0 };
 
 	if (now < r->swept + SWEEP_EVERY && now >= r->swept)
 		return;
 	r->swept = now;
-	ledger_settle(&r->dispatch.ledger);
-	if (spool_is_gone(r->dispatch.spool)) {
+	ledger_settle(ledger_of(r));
+	if (spool_is_gone(spool_of(r))) {
 		/* Removed under us: there is nothing to keep, and nothing to wait for. */
 		r->dispatch.leaving = true;
 		return;
 	}
-	spool_sweep(r->dispatch.spool, r->dispatch.config->keep_failed);
-	trace_sweep(r->dispatch.spool);
-	for (size_t i = 0; i < r->dispatch.ledger.agenda.n; i++) {
-		struct waiting *w = agenda_at(&r->dispatch.ledger.agenda, i);
+	spool_sweep(s->spool, s->config->keep_failed);
+	trace_sweep(s->spool);
+	for (size_t i = 0; i < agenda_of(r)->n; i++) {
+		const struct waiting *w = agenda_at(agenda_of(r), i);
 
-		if (!schedule_is_over(envelope_id_time(w->id), now, r->dispatch.config->give_up_after))
+		if (!w->timed && !schedule_is_over(envelope_id_time(w->id), now, s->config->give_up_after))
 			continue;
-		old.v = mem_grow(old.v, old.n + 1, sizeof *old.v);
+		old.v = mem_more(old.v, old.n, sizeof *old.v);
 		memcpy(old.v[old.n++], w->id, sizeof w->id);
 	}
-	for (size_t i = 0; i < old.n && r->dispatch.nkept == 0; i++) {
-		struct waiting *w = agenda_find(&r->dispatch.ledger.agenda, old.v[i]);
+	for (size_t i = 0; i < old.n && !sorting_is_stuck(s); i++) {
+		struct waiting *w = agenda_find(agenda_of(r), old.v[i]);
 		struct job j = JOB_INIT;
 
-		if (w != NULL && dispatch_prepare(&r->dispatch, w, &j))
-			agenda_wait(&r->dispatch.ledger.agenda, w, w->due);
+		if (w != NULL && sorting_prepare(s, w, &j))
+			agenda_wait(agenda_of(r), w, w->due);
 		job_free(&j);
 	}
+	sorting_sort_anew(s);
 	spool_ids_free(&old);
 }
 
@@ -398,15 +434,16 @@ next_wait(const struct runner *r, time_t now)
 	const struct dispatch *d = &r->dispatch;
 	int64_t until = r->swept + SWEEP_EVERY - now, ms = until > 0 ? until * 1000 : 0;
 	int64_t begin = dispatch_ms(d, now);
+	const struct ledger *l = &d->sorting.ledger;
 
-	if (agenda_first_of(&d->ledger.agenda, AGENDA_UNKNOWN) != NULL)
+	if (agenda_first_unknown(&l->agenda) != NULL)
 		return 0;
 	if (begin >= 0 && begin < ms)
 		ms = begin;
-	if (d->ledger.settle_at != 0 && ms_until(d->ledger.settle_at) < ms)
-		ms = ms_until(d->ledger.settle_at);
-	if (d->nkept > 0 && ms_until(d->write_at) < ms)
-		ms = ms_until(d->write_at);
+	if (l->settle_at != 0 && ms_until(l->settle_at) < ms)
+		ms = ms_until(l->settle_at);
+	if (sorting_is_stuck(&d->sorting) && ms_until(d->sorting.write_at) < ms)
+		ms = ms_until(d->sorting.write_at);
 	if (r->arrived.n > 0 && ms_until(r->log_at) < ms)
 		ms = ms_until(r->log_at);
 	return (int)ms;
@@ -418,46 +455,50 @@ is_idle(const struct runner *r)
 {
 	const struct dispatch *d = &r->dispatch;
 
-	return d->courier.pid == 0 && d->nkept == 0 && (d->leaving || d->ledger.agenda.n == 0);
+	return d->pool.n == 0 && d->sorting.nkept == 0 && (d->leaving || d->sorting.ledger.agenda.n == 0);
 }
 
 static void
 turn(struct runner *r)
 {
 	struct dispatch *d = &r->dispatch;
-	struct pollfd p[] = {
-		{ .fd = r->dispatch.leaving ? -1 : r->post.wake.fd, .events = POLLIN },
-		{ .fd = r->signals, .events = POLLIN },
-		{ .fd = d->courier.pid != 0 ? d->courier.fd : -1, .events = POLLIN },
+	struct ledger *l = ledger_of(r);
+	size_t n = d->pool.n;
+	struct pollfd p[POLLS + POOL_MAX] = {
+		[WAKE] = { .fd = d->leaving ? -1 : r->post.wake.fd, .events = POLLIN },
+		[SIGNALS] = { .fd = r->signals, .events = POLLIN },
 		/* For its end alone: what it says is heard when it was asked. */
-		{ .fd = r->orphan ? -1 : d->starter, .events = 0 },
+		[STARTER] = { .fd = r->orphan ? -1 : d->pool.starter, .events = 0 },
 	};
+	int ready;
 	time_t now;
 
-	if (poll(p, 4, next_wait(r, time(NULL))) < 0 && errno != EINTR) {
+	dispatch_put_polls(d, p + POLLS);
+	ready = poll(p, POLLS + n, next_wait(r, time(NULL)));
+	if (ready < 0 && errno != EINTR) {
 		log_event(LOG_ERR, "poll", "reason", strerror(errno), NULL);
 		pause_ms(POLL_PAUSE);
 	}
 	now = time(NULL);
-	if (p[1].revents != 0)
+	if (p[SIGNALS].revents != 0)
 		hear_signals(r);
-	if (p[3].revents != 0)
+	if (p[STARTER].revents != 0)
 		leave_orphaned(r);
 	/* Before anything is tried again: an orphan's word may be among them. */
-	if (p[0].revents != 0)
+	if (p[WAKE].revents != 0)
 		hear_wakes(r);
 	/* On every wake, but not for each word of a courier's. */
-	if (p[2].revents == 0 || p[0].revents != 0 || p[1].revents != 0)
+	if (ready <= 0 || p[WAKE].revents != 0 || p[SIGNALS].revents != 0)
 		reread_config(r);
-	dispatch_hear(d);
-	if (d->nkept > 0 && clock_now() >= d->write_at)
+	dispatch_hear(d, p + POLLS, n);
+	if (sorting_is_stuck(&d->sorting) && clock_now() >= d->sorting.write_at)
 		dispatch_write(d);
-	if (d->ledger.settle_at != 0 && clock_now() >= d->ledger.settle_at)
-		ledger_settle(&d->ledger);
+	if (l->settle_at != 0 && clock_now() >= l->settle_at)
+		ledger_settle(l);
 	if (r->arrived.n > 0 && clock_now() >= r->log_at)
 		log_arrivals(r);
 	sweep(r, now);
-	find_out_whose(r);
+	sorting_look_through(&d->sorting);
 	dispatch_go_on(d);
 	tell_usage(r);
 }
@@ -471,7 +512,7 @@ work(struct runner *r)
 			dispatch_recall(&r->dispatch);
 	}
 	log_arrivals(r);
-	ledger_settle(&r->dispatch.ledger);
+	ledger_settle(ledger_of(r));
 }
 
 /* ---- the post ----------------------------------------------------------------------------- */
@@ -482,7 +523,7 @@ is_sent_away(struct runner *r, int ms)
 {
 	struct pollfd p[] = {
 		{ .fd = r->signals, .events = POLLIN },
-		{ .fd = r->dispatch.starter, .events = 0 },
+		{ .fd = r->dispatch.pool.starter, .events = 0 },
 	};
 
 	if (poll(p, 2, ms) < 0 && errno != EINTR)
@@ -495,11 +536,12 @@ is_sent_away(struct runner *r, int ms)
 }
 
 static enum outcome
-take_post(struct runner *r, bool retry, bool *other, struct why *why)
+take_post(struct runner *r, const struct runner_terms *terms, bool *other, struct why *why)
 {
+	struct str words = terms->force ? STR("retry force") : terms->retry ? STR("retry") : STR("wake");
 	enum outcome o;
 
-	while ((o = post_take(&r->post, retry, other, why)) == DONE && r->post.lock < 0 && !*other)
+	while ((o = post_take(&r->post, words, other, why)) == DONE && r->post.lock < 0 && !*other)
 		*other = is_sent_away(r, post_pause(&r->post));
 	return o;
 }
@@ -522,38 +564,34 @@ catch_signals(void)
 static enum outcome
 begin(struct runner *r, const struct runner_terms *terms, struct why *why)
 {
-	const struct dispatch *d = &r->dispatch;
-
-	log_to(spool_open_log(d->spool));
+	log_to(spool_open_log(spool_of(r)));
 	tzset();
 	if (terms->fence != NULL && fence_shut(terms->fence) < 0)
 		return later(why, SCOPE_NONE, "", "the runner cannot shut itself in, and so does nothing: %s",
 		    strerror(errno));
-	account_load(&r->dispatch.account);
+	dispatch_load(&r->dispatch);
 	if (terms->retry)
-		account_lift_back_off(&r->dispatch.account);
+		dispatch_lift(&r->dispatch, terms->force);
 	return DONE;
 }
 
 /* Sent away while mail waits, perhaps by somebody who is not the service: the word
  * lies in the service's socket until it has started the next one. */
 static void
-call_successor(const struct runner *r, const struct runner_terms *terms)
+call_successor(struct runner *r, const struct runner_terms *terms)
 {
-	if (terms->wake >= 0 && r->dispatch.leaving && !r->orphan && r->dispatch.ledger.agenda.n > 0)
-		wake_send(r->dispatch.spool, STR("wake"));
+	if (terms->wake >= 0 && r->dispatch.leaving && !r->orphan && agenda_of(r)->n > 0)
+		wake_send(spool_of(r), STR("wake"));
 }
 
 enum outcome
 runner_run(struct spool *spool, struct config *config, const struct runner_terms *terms,
     struct why *why)
 {
-	struct runner r = { .dispatch = { .spool = spool, .config = config,
-		.account = { .spool = spool, .config = config },
-		.ledger = { .spool = spool, .config = config, .many = terms->usage != NULL },
-		.starter = terms->starter, .courier = { .fd = -1 } },
-		.orphaned = JOB_INIT, .signals = -1, .post = POST_INIT, .usage = terms->usage };
-	struct agenda *agenda = &r.dispatch.ledger.agenda;
+	struct runner r = { .dispatch = { .pool = { .starter = terms->starter },
+		.sorting = { .spool = spool, .config = config,
+		.ledger = { .spool = spool, .config = config, .many = terms->usage != NULL } } },
+		.signals = -1, .post = POST_INIT, .usage = terms->usage };
 	bool other = false;
 	enum outcome o;
 
@@ -567,7 +605,7 @@ runner_run(struct spool *spool, struct config *config, const struct runner_terms
 		o = later(why, SCOPE_NONE, "", "cannot be told to leave: signalfd: %s", strerror(errno));
 		goto out;
 	}
-	o = take_post(&r, terms->retry, &other, why);
+	o = take_post(&r, terms, &other, why);
 	if (o != DONE || other || (o = begin(&r, terms, why)) != DONE)
 		goto out;
 	do {
@@ -581,15 +619,17 @@ runner_run(struct spool *spool, struct config *config, const struct runner_terms
 		if (r.dispatch.leaving)
 			break;
 		scan(&r);
-	} while (agenda->n > 0);
-	find_out_whose(&r);
+	} while (agenda_of(&r)->n > 0);
+	sorting_look_through(&r.dispatch.sorting);
 	tell_usage(&r);
 	call_successor(&r, terms);
 out:
 	post_leave(&r.post);
 	if (r.signals >= 0)
 		close(r.signals);
-	job_free(&r.orphaned);
+	while (r.norphaned > 0)
+		forget_orphan(&r, 0);
+	free(r.orphaned);
 	dispatch_free(&r.dispatch);
 	return o;
 }

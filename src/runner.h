@@ -13,7 +13,8 @@
 
 /* What a runner of the service has from it; all others: RUNNER_ALONE. */
 struct runner_terms {
-	bool retry;             /* lift a back-off at once */
+	bool retry;             /* lift a back-off at once, */
+	bool force;             /* and try a login that is known to be refused */
 	int wake;               /* the wake-up socket, which stays the service's; -1: our own,
 	                         * or a service manager's */
 	int starter;            /* where couriers are asked for (errand.h); -1: we start them */

@@ -74,46 +74,76 @@ forget(struct buf *secret)
 
 /* A file: who may see it, and what it says. */
 
+struct secret_source {
+	const char *key;        /* of the ini file, which names it */
+	const char *path;
+	const char *holds;      /* what should be in it */
+};
+
 static enum outcome
-file_failed(const char *path, int error, struct why *why)
+file_failed(const struct secret_source *f, int error, struct why *why)
 {
-	return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s cannot be read: %s; "
-	    "mend that, or name another file in subpost.ini", codec_show(str_of(path)).p,
+	return later(why, SCOPE_ACCOUNT, STATUS, "%s %s cannot be read: %s; "
+	    "mend that, or name another file in subpost.ini", f->key, codec_show(str_of(f->path)).p,
 	    strerror(error));
 }
 
 static enum outcome
-judge_file(const char *path, const struct stat *st, struct why *why)
+judge_file(const struct secret_source *f, const struct stat *st, struct why *why)
 {
-	struct shown p = codec_show(str_of(path));
+	struct shown p = codec_show(str_of(f->path));
 	bool is_roots = st->st_uid == 0;
 	mode_t mode = st->st_mode & 07777;
 
 	if (!S_ISREG(st->st_mode))
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s is not a regular file; "
-		    "name a file whose first line is the password", p.p);
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s %s is not a regular file; "
+		    "name a file that holds %s", f->key, p.p, f->holds);
 	if (!person_is_trusted(st->st_uid))
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s belongs to %s, so it is "
-		    "not trusted; run: chown %s '%s'", p.p, login_of(st->st_uid).p,
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s %s belongs to %s, so it is "
+		    "not trusted; run: chown %s '%s'", f->key, p.p, login_of(st->st_uid).p,
 		    login_of(geteuid()).p, p.p);
 	/* root may lend its file to a service by the group (and systemd's
 	 * credentials show the service's access rule as group bits); a file of
 	 * our own needs no group. */
 	if ((mode & (is_roots ? 0027 : 0077)) != 0)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s (owner %s, mode %04o) is "
-		    "open to others; run: chmod %s '%s'", p.p, login_of(st->st_uid).p,
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s %s (owner %s, mode %04o) is "
+		    "open to others; run: chmod %s '%s'", f->key, p.p, login_of(st->st_uid).p,
 		    (unsigned)mode, is_roots && geteuid() != 0 ? "0640" : "0600", p.p);
 	return DONE;
 }
 
 static enum outcome
-read_file(int fd, const char *path, struct buf *secret, struct why *why)
+open_file(const struct secret_source *f, int *fd, struct why *why)
+{
+	struct shown p = codec_show(str_of(f->path)), we = login_of(geteuid());
+	enum outcome o = DONE;
+	struct stat st;
+
+	/* O_NONBLOCK: a FIFO put there must not hang us. */
+	*fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (*fd < 0 && errno == EACCES)
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s %s may not be read by %s; "
+		    "run: chown %s '%s' (and let %s enter the directories above it)", f->key, p.p,
+		    we.p, we.p, p.p, we.p);
+	if (*fd < 0 && errno == ENOENT)
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s %s is not there; write "
+		    "%s into it, then run: chmod 0600 '%s' && chown %s '%s'", f->key, p.p, f->holds,
+		    p.p, we.p, p.p);
+	if (*fd < 0 || fstat(*fd, &st) < 0)
+		o = file_failed(f, errno, why);
+	else
+		o = judge_file(f, &st, why);
+	return o;
+}
+
+static enum outcome
+read_line(const struct secret_source *f, int fd, struct buf *secret, struct why *why)
 {
 	size_t got;
 
 	while (secret->len <= SECRET_MAX) {
 		if (file_read(fd, secret->p + secret->len, SECRET_MAX + 1 - secret->len, &got) < 0)
-			return file_failed(path, errno, why);
+			return file_failed(f, errno, why);
 		secret->len += got;
 		secret->p[secret->len] = '\0';
 		if (cut_to_line(secret))
@@ -123,39 +153,42 @@ read_file(int fd, const char *path, struct buf *secret, struct why *why)
 			return DONE;
 		}
 	}
-	return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s: the first line is longer than "
-	    "%d octets; it should hold the password and nothing else", codec_show(str_of(path)).p,
-	    SECRET_MAX);
+	return later(why, SCOPE_ACCOUNT, STATUS, "%s %s: the first line is longer than "
+	    "%d octets; it should hold the password and nothing else", f->key,
+	    codec_show(str_of(f->path)).p, SECRET_MAX);
 }
 
 static enum outcome
 take_file(const char *path, struct buf *secret, struct why *why)
 {
-	/* O_NONBLOCK: a FIFO put there must not hang us. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int error = fd < 0 ? errno : 0;
-	struct shown p = codec_show(str_of(path));
+	const struct secret_source f = { "password-file", path, "the password" };
 	enum outcome o;
-	struct stat st;
+	int fd;
 
-	if (error == EACCES)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s may not be read by %s; "
-		    "run: chown %s '%s' (and let %s enter the directories above it)", p.p,
-		    login_of(geteuid()).p, login_of(geteuid()).p, p.p, login_of(geteuid()).p);
-	if (error == ENOENT)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s is not there; write the "
-		    "password into it, then run: chmod 0600 '%s' && chown %s '%s'", p.p, p.p,
-		    login_of(geteuid()).p, p.p);
-	if (error != 0)
-		return file_failed(path, error, why);
-	if (fstat(fd, &st) < 0)
-		o = file_failed(path, errno, why);
-	else if ((o = judge_file(path, &st, why)) == DONE)
-		o = read_file(fd, path, secret, why);
-	close(fd);
+	if ((o = open_file(&f, &fd, why)) == DONE)
+		o = read_line(&f, fd, secret, why);
+	if (fd >= 0)
+		close(fd);
 	if (o == DONE && secret->len == 0)
 		return later(why, SCOPE_ACCOUNT, STATUS, "password-file %s: the first line is empty; "
-		    "it should hold the password", p.p);
+		    "it should hold the password", codec_show(str_of(path)).p);
+	return o;
+}
+
+enum outcome
+secret_file(const char *key, const char *path, struct buf *octets, struct why *why)
+{
+	const struct secret_source f = { key, path, "the private key" };
+	enum outcome o;
+	int fd;
+
+	buf_clear(octets);
+	/* Once, in full: growing would leave a copy behind. */
+	buf_reserve(octets, SECRET_MAX + 1);
+	if ((o = open_file(&f, &fd, why)) == DONE && file_read_all(fd, octets, SECRET_MAX) < 0)
+		o = file_failed(&f, errno, why);
+	if (fd >= 0)
+		close(fd);
 	return o;
 }
 
@@ -178,7 +211,7 @@ free_words(struct words *w)
 /* Splits on spaces; '...' and "..." keep them, and nothing else is special:
  * what would need a shell's rules to be understood is not understood. */
 static enum outcome
-split(const char *command, struct words *w, struct why *why)
+split(const char *key, const char *command, struct words *w, struct why *why)
 {
 	size_t len = strlen(command);
 	char quote = '\0', *to;
@@ -204,10 +237,10 @@ split(const char *command, struct words *w, struct why *why)
 	}
 	if (quote != '\0')
 		return later(why, SCOPE_ACCOUNT, STATUS,
-		    "password-command: a %c is not closed; mend the line in subpost.ini", quote);
+		    "%s: a %c is not closed; mend the line in subpost.ini", key, quote);
 	if (w->n == 0 || w->v[0][0] == '\0')
 		return later(why, SCOPE_ACCOUNT, STATUS,
-		    "password-command names no program; mend the line in subpost.ini");
+		    "%s names no program; mend the line in subpost.ini", key);
 	return DONE;
 }
 
@@ -222,7 +255,7 @@ close_above_two(void)
 }
 
 static _Noreturn void
-become(char **words, int out)
+become(char **words, bool fresh, int out)
 {
 	sigset_t none;
 	int null;
@@ -239,11 +272,15 @@ become(char **words, int out)
 	    dup2(null, STDERR_FILENO) < 0)
 		_exit(EXIT_NOT_RUN);
 	close_above_two();
+	if (fresh ? setenv(SECRET_FRESH, "fresh", 1) < 0 : unsetenv(SECRET_FRESH) < 0)
+		_exit(EXIT_NOT_RUN);
 	execvp(words[0], words);
 	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
 struct command {
+	const char *key;        /* of the ini file, which names it */
+	bool fresh;             /* what it gave before is of no use any more */
 	pid_t pid;              /* 0 once it was waited for */
 	int out;                /* what it prints, not blocking; -1 after its end */
 	int exited;             /* pidfd; -1 where the kernel has none */
@@ -265,16 +302,16 @@ launch(struct command *c, char **words, struct why *why)
 	/* Ignored by whoever started us, it would take the exit status away. */
 	signal(SIGCHLD, SIG_DFL);
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-command cannot be started: %s",
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s cannot be started: %s", c->key,
 		    strerror(errno));
 	c->pid = fork();
 	if (c->pid == 0)
-		become(words, fds[1]);
+		become(words, c->fresh, fds[1]);
 	close(fds[1]);
 	if (c->pid < 0) {
 		c->pid = 0;
 		close(fds[0]);
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-command cannot be started: %s",
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s cannot be started: %s", c->key,
 		    strerror(errno));
 	}
 	/* By both sides, so that the group is there whoever comes first. */
@@ -316,8 +353,8 @@ drain(struct command *c, struct buf *secret, struct why *why)
 		secret->p[secret->len] = '\0';
 		c->has_line = cut_to_line(secret);
 		if (!c->has_line && secret->len > SECRET_MAX)
-			return later(why, SCOPE_ACCOUNT, STATUS, "password-command prints a first "
-			    "line longer than %d octets; it should print the password", SECRET_MAX);
+			return later(why, SCOPE_ACCOUNT, STATUS, "%s prints a first line longer "
+			    "than %d octets; it should print the secret alone", c->key, SECRET_MAX);
 	}
 	/* Once a call: one that never stops printing must still meet its limit. */
 	if (hear(c, waste, sizeof waste, &got))
@@ -340,8 +377,8 @@ listen_to(struct command *c, unsigned seconds, struct buf *secret, struct why *w
 		pid_t pid;
 
 		if (left <= 0)
-			return later(why, SCOPE_ACCOUNT, STATUS, "password-command did not end within "
-			    "%u seconds and was killed; it must answer without asking anybody",
+			return later(why, SCOPE_ACCOUNT, STATUS, "%s did not end within %u "
+			    "seconds and was killed; it must answer without asking anybody", c->key,
 			    seconds);
 		/* Without a pidfd (before Linux 5.3) we look every 50 ms. */
 		poll(fds, 2, (int)(c->exited < 0 && left > 50 ? 50 : left));
@@ -369,27 +406,28 @@ judge_end(const struct command *c, const char *command, struct why *why)
 	if (code == 0)
 		return DONE;
 	if (code < 0)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-command failed: ended by signal "
-		    "%d; run it at the prompt to see why", WTERMSIG(c->status));
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s failed: ended by signal %d; run it at "
+		    "the prompt to see why", c->key, WTERMSIG(c->status));
 	/* One text for both: with a directory in PATH that we may not enter, a
 	 * program that is nowhere is "not permitted" as well. */
 	if (code == EXIT_NOT_FOUND || code == EXIT_NOT_RUN)
-		return later(why, SCOPE_ACCOUNT, STATUS, "password-command failed: exit status %d, "
-		    "the program is not there or may not be run; give its full path%s", code, hint);
-	return later(why, SCOPE_ACCOUNT, STATUS, "password-command failed: exit status %d; "
-	    "run it at the prompt to see why%s", code, hint);
+		return later(why, SCOPE_ACCOUNT, STATUS, "%s failed: exit status %d, the program is "
+		    "not there or may not be run; give its full path%s", c->key, code, hint);
+	return later(why, SCOPE_ACCOUNT, STATUS, "%s failed: exit status %d; run it at the "
+	    "prompt to see why%s", c->key, code, hint);
 }
 
 enum outcome
-secret_command(const char *command, unsigned seconds, struct buf *secret, struct why *why)
+secret_command(const char *key, const char *command, bool fresh, unsigned seconds,
+    struct buf *secret, struct why *why)
 {
-	struct command c = { .out = -1, .exited = -1 };
+	struct command c = { .key = key, .fresh = fresh, .out = -1, .exited = -1 };
 	struct words words = { 0 };
 	enum outcome o;
 
 	buf_clear(secret);
 	buf_reserve(secret, SECRET_MAX + 1);
-	if ((o = split(command, &words, why)) != DONE)
+	if ((o = split(key, command, &words, why)) != DONE)
 		goto out;
 	if ((o = launch(&c, words.v, why)) != DONE)
 		goto out;
@@ -400,8 +438,8 @@ secret_command(const char *command, unsigned seconds, struct buf *secret, struct
 	if (!c.has_line)
 		cut_at_end(secret);
 	if (secret->len == 0)
-		o = later(why, SCOPE_ACCOUNT, STATUS, "password-command printed nothing in its "
-		    "first line; run it at the prompt to see why");
+		o = later(why, SCOPE_ACCOUNT, STATUS, "%s printed nothing in its first line; run "
+		    "it at the prompt to see why", key);
 out:
 	if (c.pid > 0) {
 		kill(-c.pid, SIGKILL);
@@ -425,7 +463,7 @@ is_set(const char *s)
 }
 
 enum outcome
-secret_get(const struct smarthost *account, struct buf *secret, struct why *why)
+secret_get(const struct smarthost *account, bool fresh, struct buf *secret, struct why *why)
 {
 	enum outcome o = DONE;
 
@@ -442,7 +480,11 @@ secret_get(const struct smarthost *account, struct buf *secret, struct why *why)
 	} else if (is_set(account->password_file)) {
 		o = take_file(account->password_file, secret, why);
 	} else if (is_set(account->password_command)) {
-		o = secret_command(account->password_command, SECRET_COMMAND_TIME, secret, why);
+		o = secret_command("password-command", account->password_command, false,
+		    SECRET_COMMAND_TIME, secret, why);
+	} else if (is_set(account->token_command)) {
+		o = secret_command("token-command", account->token_command, fresh,
+		    SECRET_COMMAND_TIME, secret, why);
 	}
 	/* Half an answer is none: nobody may log in with it by mistake. */
 	if (o != DONE)

@@ -235,7 +235,7 @@ static _Noreturn void
 attend(struct service *s, int fd, const struct ucred *who, const struct fence *fence)
 {
 	struct config view;
-	struct clerk c = { .fd = fd, .uid = who->uid, .config = &view, .spool = &s->spool,
+	struct clerk c = { .fd = fd, .uid = who->uid, .config = &view, .whole = &s->config, .spool = &s->spool,
 		.usage = s->usage, .fence = fence };
 
 	c.unknown = greetings_is_unknown(&s->greetings, who->uid);
@@ -557,7 +557,7 @@ turn(struct service *s)
 	struct pollfd p[] = {
 		{ .fd = s->signals, .events = POLLIN },
 		{ .fd = s->accept_at > 0 ? -1 : s->premises.door, .events = POLLIN },
-		{ .fd = roster_may_serve(&s->roster) ? s->roster.starter : -1, .events = POLLIN },
+		{ .fd = s->roster.starter, .events = POLLIN },
 		{ .fd = roster_may_wake(&s->roster) && !s->leaving ? s->wake.fd : -1, .events = POLLIN },
 		{ .fd = s->leaving ? -1 : s->watch.fd, .events = POLLIN },
 	};

@@ -8,6 +8,7 @@
 #include "desk.h"
 #include "keys.h"
 #include "person.h"
+#include "route.h"
 
 #define LINES_MAX (DESK_FRAME_MAX - 64) /* octets: they go behind the hello's first line */
 
@@ -55,8 +56,7 @@ put_arguments(const void *at, struct buf *out)
 	buf_adds(out, *(const bool *)at ? "subtract" : "add");
 }
 
-/* The keys that concern a caller; `from` and what is no key stand below.  The one
- * that may be long comes last. */
+/* The keys that concern a caller; `from`, `senders` and what is no key stand below. */
 static const struct {
 	enum key_id id;
 	void (*put)(const void *at, struct buf *out);
@@ -75,7 +75,6 @@ static const struct {
 	{ KEY_WAIT, put_seconds },
 	{ KEY_DOTS, put_dots },
 	{ KEY_ARGUMENTS, put_arguments },
-	{ KEY_SENDERS, put_text },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -90,6 +89,22 @@ put_line(struct buf *out, const char *word, const char *value)
 	buf_addc(out, '\n');
 }
 
+/* Whose mail any of the accounts carries: what there are of them, and to whom they
+ * send, is the clerk's to know.  The hello is one frame, and what is too long for it the
+ * clerk still knows. */
+static void
+put_senders(const struct config *c, size_t room, struct buf *out)
+{
+	struct buf line = { 0 }, all = { 0 };
+
+	route_put_senders(c, &all);
+	put_line(&line, keys[KEY_SENDERS].name, buf_c(&all));
+	if (line.len <= room)
+		buf_addstr(out, buf_str(&line));
+	buf_free(&line);
+	buf_free(&all);
+}
+
 void
 settings_write(const struct config *c, struct buf *out)
 {
@@ -101,17 +116,12 @@ settings_write(const struct config *c, struct buf *out)
 	buf_addf(out, "from-header %s\n", c->smarthost.from_header ? "yes" : "no");
 	for (size_t i = 0; i < COUNT(told); i++) {
 		const struct key *k = &keys[told[i].id];
-		size_t line = out->len;
 
 		buf_addf(out, "%s ", k->name);
 		told[i].put((const char *)c + k->at, out);
 		buf_addc(out, '\n');
-		/* The hello is one frame.  What is not told here the clerk still knows. */
-		if (out->len - begun > LINES_MAX) {
-			out->len = line;
-			out->p[line] = '\0';
-		}
 	}
+	put_senders(c, LINES_MAX - (out->len - begun), out);
 }
 
 /* ---- the caller's end --------------------------------------------------- */
@@ -174,7 +184,7 @@ take_value(struct config *c, struct str word, struct str value)
 	for (size_t i = 0; i < COUNT(told); i++)
 		if (str_is(word, keys[told[i].id].name))
 			return keys_take(&t, &keys[told[i].id], value, false);
-	return true;
+	return !str_is(word, keys[KEY_SENDERS].name) || keys_take(&t, &keys[KEY_SENDERS], value, false);
 }
 
 /* "word value"; the word has the form that every key's name has. */

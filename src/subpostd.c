@@ -17,10 +17,11 @@
 static int
 usage(FILE *to, int status)
 {
-	fputs("usage: subpostd [--retry]\n"
+	fputs("usage: subpostd [--retry | --force]\n"
 	    "       subpostd --service [--user NAME]\n"
 	    "Sends what waits in the queue of your configuration, and leaves when nothing waits.\n"
 	    "  --retry      lift a back-off and try at once\n"
+	    "  --force      the same, also with a password that was refused\n"
 	    "  --service    take and send mail for everybody on this machine, until SIGTERM\n"
 	    "  --user NAME  started as root: the account to become (" SERVICE_ACCOUNT ")\n", to);
 	return status;
@@ -28,7 +29,7 @@ usage(FILE *to, int status)
 
 /* What was asked for. */
 struct order {
-	bool retry, service;
+	bool retry, force, service;
 	const char *account;
 };
 
@@ -40,6 +41,8 @@ read_order(int argc, char **argv, struct order *order)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--retry") == 0)
 			order->retry = true;
+		else if (strcmp(argv[i], "--force") == 0)
+			order->retry = order->force = true;
 		else if (strcmp(argv[i], "--service") == 0)
 			order->service = true;
 		else if (strcmp(argv[i], "--user") == 0 && i + 1 < argc)
@@ -51,14 +54,15 @@ read_order(int argc, char **argv, struct order *order)
 }
 
 static enum outcome
-run_queue(bool retry, struct why *why)
+run_queue(const struct order *order, struct why *why)
 {
 	struct runner_terms terms = RUNNER_ALONE;
 	struct config config = { 0 };
 	struct spool spool = SPOOL_INIT;
 	enum outcome o;
 
-	terms.retry = retry;
+	terms.retry = order->retry;
+	terms.force = order->force;
 	/* Before anything is read: a password command runs in what is left. */
 	wake_clean_environment();
 	if ((o = config_load(&config, false, why)) == DONE &&
@@ -83,7 +87,7 @@ main(int argc, char **argv)
 	/* A full file is an error to be told, not a death. */
 	signal(SIGXFSZ, SIG_IGN);
 	log_open("subpostd");
-	o = order.service ? service_run(order.account, &why) : run_queue(order.retry, &why);
+	o = order.service ? service_run(order.account, &why) : run_queue(&order, &why);
 	if (o != DONE) {
 		log_event(LOG_ERR, "ended", "reason", why.text, NULL);
 		fprintf(stderr, "subpostd: %s\n", why.text);

@@ -1,6 +1,5 @@
 #include "tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 
+#include "certificate.h"
 #include "codec.h"
 #include "file.h"
+#include "host.h"
+#include "pin.h"
+#include "secret.h"
 
 /* RFC 8997: nothing below 1.2.  PROFILE_MEDIUM refuses keys under 112 bits of
  * strength (RSA 1024), which NORMAL would let pass in a certificate. */
@@ -24,24 +26,25 @@ static const char priority[] =
 
 #define CA_FILE_MAX (16u << 20) /* octets; the system's bundle has a quarter of a million */
 #define RECORD_MAX 16384        /* RFC 8446 section 5.1: plaintext of one record */
+#define FOR_SERVERS "1.3.6.1.5.5.7.3.1"         /* id-kp-serverAuth */
 #define CCS_LEN 6               /* octets of a whole ChangeCipherSpec record */
 
 /* Records in a row that carry no data (tickets, key updates, warnings): a
  * server has reason to send a few, and none to keep us busy with them. */
 #define CHATTER_MAX 64
 
-/* What a certificate may say of itself in a reason, which is one line. */
-#define NAMES_SHOWN 6
-#define NAMES_LEN 240
-#define NAME_LEN 200
-
 struct tls {
 	gnutls_certificate_credentials_t trust;
 	gnutls_session_t session;
-	char *name;
+	char *name;             /* which the certificate must be for, */
+	char *or_else;          /* or this one; "" = no other */
+	char *pins;             /* "" = none: chain, name and dates count */
 	char *store;            /* where the trusted certificates are, in words */
-	bool name_is_ip;
-	gnutls_typed_vdata_st must_be[2];       /* the library keeps only a pointer */
+	/* What was found of the certificate: nobody is spoken to before it is good. */
+	bool good;
+	time_t expires;         /* 0: not known, or of no matter */
+	unsigned status;        /* the library's bits of what is wrong with it */
+	unsigned char print[PIN_LEN];           /* of its key */
 	int fd;
 	short blocked;          /* what the socket was not ready for */
 	int net_errno;          /* what the socket failed with, 0 for nothing */
@@ -117,14 +120,6 @@ pull(gnutls_transport_ptr_t ptr, void *p, size_t size)
 	return n;
 }
 
-static bool
-is_ip(const char *name)
-{
-	struct in6_addr a;
-
-	return inet_pton(AF_INET, name, &a) == 1 || inet_pton(AF_INET6, name, &a) == 1;
-}
-
 /* As many as the library could read, 0 or less for none. */
 static int
 trust_file(struct tls *t, const char *path)
@@ -171,16 +166,85 @@ load_trust(struct tls *t, const char *ca_file, struct why *why)
 	    ca_file);
 }
 
-/* What the certificate must be for: the name, and servers (extended key usage,
- * RFC 5280 section 4.2.1.12). */
+/* The peer's certificates, read afresh. */
 static void
-demand(struct tls *t)
+read_chain(struct chain *c, const struct tls *t)
 {
-	t->must_be[0] = (gnutls_typed_vdata_st){ .type = GNUTLS_DT_DNS_HOSTNAME,
-		.data = (unsigned char *)t->name };
-	t->must_be[1] = (gnutls_typed_vdata_st){ .type = GNUTLS_DT_KEY_PURPOSE_OID,
-		.data = (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER };
-	gnutls_session_set_verify_cert2(t->session, t->must_be, 2, 0);
+	unsigned have = 0;
+	const gnutls_datum_t *raw = gnutls_certificate_get_peers(t->session, &have);
+	struct str der[CHAIN_MAX];
+
+	if (raw == NULL)
+		return;
+	have = have < CHAIN_MAX ? have : CHAIN_MAX;
+	for (unsigned i = 0; i < have; i++)
+		der[i] = str_from(raw[i].data, raw[i].size);
+	chain_read(c, der, have);
+}
+
+/* The pin alone decides: whoever gives one has said which key it is. */
+static bool
+has_pinned_key(struct tls *t)
+{
+	struct chain c = { 0 };
+	bool fits;
+
+	read_chain(&c, t);
+	fits = chain_take_print(&c, t->print) && pin_fits(str_of(t->pins), t->print);
+	chain_free(&c);
+	return fits;
+}
+
+/* The library looks into the CN of a certificate without DNS names, and has no flag
+ * against it; RFC 9525 section 2 no longer knows the CN.  So one that passed must have a
+ * DNS name, and then the CN was not looked at. */
+static bool
+has_dns_name(const struct tls *t)
+{
+	struct chain c = { 0 };
+	bool has;
+
+	read_chain(&c, t);
+	has = chain_has_dns_name(&c);
+	chain_free(&c);
+	return has;
+}
+
+/* The library's bits of what is wrong with the certificate, for that name and for
+ * servers (extended key usage, RFC 5280 section 4.2.1.12); 0 for nothing. */
+static unsigned
+faults_for(const struct tls *t, char *name)
+{
+	static char purpose[] = FOR_SERVERS;
+	gnutls_typed_vdata_st must_be[] = {
+		{ .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)name },
+		{ .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose },
+	};
+	unsigned status = 0;
+
+	if (gnutls_certificate_verify_peers(t->session, must_be, 2, &status) < 0)
+		return GNUTLS_CERT_INVALID;
+	if (status == 0 && !host_is_address(str_of(name)) && !has_dns_name(t))
+		status = GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER;
+	return status;
+}
+
+/* Asked by the library in every handshake, before anything of ours is sealed for
+ * this peer. */
+static int
+judge(gnutls_session_t session)
+{
+	struct tls *t = gnutls_session_get_ptr(session);
+
+	if (t->pins[0] != '\0') {
+		t->good = has_pinned_key(t);
+		return t->good ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+	}
+	t->status = faults_for(t, t->name);
+	if ((t->status & GNUTLS_CERT_UNEXPECTED_OWNER) != 0 && t->or_else[0] != '\0')
+		t->status = faults_for(t, t->or_else);
+	t->good = t->status == 0;
+	return t->good ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
 }
 
 /* No tickets: the next connection is another process and shall find no
@@ -200,341 +264,152 @@ make_session(struct tls *t)
 	gnutls_transport_set_ptr(t->session, t);
 	gnutls_transport_set_push_function(t->session, push);
 	gnutls_transport_set_pull_function(t->session, pull);
-	demand(t);
+	gnutls_session_set_ptr(t->session, t);
 	return 0;
 }
 
-enum outcome
-tls_prepare(struct tls **out, const char *name, const char *ca_file, struct why *why)
+/* Our own certificate, for those who want to see one. */
+static enum outcome
+load_own(struct tls *t, const struct tls_terms *terms, struct why *why)
 {
-	struct str bare = str_of(name);
-	struct tls *t = mem_alloc(sizeof *t);
+	struct buf crt = { 0 }, key = { 0 };
+	struct shown crt_path = codec_show(str_of(terms->cert_file)),
+	    key_path = codec_show(str_of(terms->key_file));
+	int fd = open(terms->cert_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), ret;
 	enum outcome o;
+
+	if (fd < 0 || file_read_all(fd, &crt, CA_FILE_MAX) < 0) {
+		o = later(why, SCOPE_ACCOUNT, "4.3.5", "cannot read tls-cert-file %s: %s", crt_path.p,
+		    strerror(errno));
+		goto out;
+	}
+	if ((o = secret_file("tls-key-file", terms->key_file, &key, why)) != DONE)
+		goto out;
+	ret = gnutls_certificate_set_x509_key_mem2(t->trust,
+	    &(gnutls_datum_t){ (unsigned char *)crt.p, (unsigned)crt.len },
+	    &(gnutls_datum_t){ (unsigned char *)key.p, (unsigned)key.len },
+	    GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (ret == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		o = later(why, SCOPE_ACCOUNT, "4.3.5", "tls-key-file %s is not the key of the certificate "
+		    "in tls-cert-file %s: name the two that belong together", key_path.p, crt_path.p);
+	else if (ret == GNUTLS_E_DECRYPTION_FAILED)
+		o = later(why, SCOPE_ACCOUNT, "4.3.5", "tls-key-file %s is locked with a password: name "
+		    "a key without one", key_path.p);
+	else if (ret < 0)
+		o = later(why, SCOPE_ACCOUNT, "4.3.5", "tls-cert-file %s and tls-key-file %s cannot be "
+		    "used: %s; both must be in PEM form", crt_path.p, key_path.p, gnutls_strerror(ret));
+out:
+	if (fd >= 0)
+		close(fd);
+	buf_free(&crt);
+	buf_wipe(&key);
+	return o;
+}
+
+enum outcome
+tls_prepare(struct tls **out, const struct tls_terms *terms, struct why *why)
+{
+	struct tls *t = mem_alloc(sizeof *t);
+	enum outcome o = DONE;
 	int ret;
 
 	*out = t;
 	t->fd = -1;
 	t->first = -1;
-	/* "smtp.example.com." is the same host; certificates and SNI have no dot
-	 * at the end (RFC 6066 section 3). */
+	t->name = mem_dup(STR(""));
+	t->or_else = mem_dup(STR(""));
+	t->pins = mem_dup(str_of(terms->pin));
+	if ((ret = gnutls_certificate_allocate_credentials(&t->trust)) < 0)
+		return later(why, SCOPE_SERVER, "4.3.5", "cannot set up TLS: %s", gnutls_strerror(ret));
+	gnutls_certificate_set_verify_function(t->trust, judge);
+	/* A pin needs no trust store, and shall not fail for want of one. */
+	if (t->pins[0] == '\0')
+		o = load_trust(t, terms->ca_file, why);
+	if (o == DONE && terms->cert_file[0] != '\0')
+		o = load_own(t, terms, why);
+	return o;
+}
+
+/* "smtp.example.com." is the same host; certificates and SNI have no dot at the
+ * end (RFC 6066 section 3). */
+static char *
+bare_name(const char *name)
+{
+	struct str bare = str_of(name);
+
 	if (bare.len > 1 && bare.p[bare.len - 1] == '.')
 		bare.len--;
-	t->name = mem_dup(bare);
-	t->name_is_ip = is_ip(t->name);
-	if ((ret = gnutls_certificate_allocate_credentials(&t->trust)) < 0)
-		goto failed;
-	if ((o = load_trust(t, ca_file, why)) != DONE)
-		return o;
+	return mem_dup(bare);
+}
+
+enum outcome
+tls_expect(struct tls *t, const char *name, const char *or_else, struct why *why)
+{
+	int ret;
+
+	free(t->name);
+	free(t->or_else);
+	t->name = bare_name(name);
+	t->or_else = bare_name(or_else);
 	if ((ret = make_session(t)) < 0)
-		goto failed;
-	if (!t->name_is_ip && gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, t->name,
-	    strlen(t->name)) < 0)
+		return later(why, SCOPE_SERVER, "4.3.5", "cannot set up TLS: %s", gnutls_strerror(ret));
+	if (!host_is_address(str_of(t->name)) && gnutls_server_name_set(t->session, GNUTLS_NAME_DNS,
+	    t->name, strlen(t->name)) < 0)
 		return later(why, SCOPE_SERVER, "4.3.5",
 		    "no certificate can be for the name %s: check host and tls-name", t->name);
 	return DONE;
-failed:
-	return later(why, SCOPE_SERVER, "4.3.5", "cannot set up TLS: %s", gnutls_strerror(ret));
 }
 
-/* The peer's certificates, read afresh for words about them.  Zero is none. */
-struct chain {
-	gnutls_x509_crt_t v[8];
-	unsigned n;
-};
-
-static void
-chain_read(struct chain *c, const struct tls *t)
+/* Below 1.3 two connections can be made to have one exporter, but not with an
+ * extended master secret (RFC 9266 section 3). */
+bool
+tls_binding(const struct tls *t, struct buf *out)
 {
-	unsigned have = 0;
-	const gnutls_datum_t *raw = gnutls_certificate_get_peers(t->session, &have);
+	gnutls_datum_t octets = { 0 };
 
-	for (unsigned i = 0; raw != NULL && i < have && c->n < 8; i++) {
-		if (gnutls_x509_crt_init(&c->v[c->n]) < 0)
-			return;
-		if (gnutls_x509_crt_import(c->v[c->n], &raw[i], GNUTLS_X509_FMT_DER) == 0)
-			c->n++;
-		else
-			gnutls_x509_crt_deinit(c->v[c->n]);
-	}
+	if (!t->agreed || (gnutls_protocol_get_version(t->session) != GNUTLS_TLS1_3 &&
+	    !gnutls_session_ext_master_secret_status(t->session)) ||
+	    gnutls_session_channel_binding(t->session, GNUTLS_CB_TLS_EXPORTER, &octets) < 0)
+		return false;
+	buf_add(out, octets.data, octets.size);
+	gnutls_free(octets.data);
+	return true;
 }
 
-static void
-chain_free(struct chain *c)
+time_t
+tls_expires(const struct tls *t)
 {
-	while (c->n > 0)
-		gnutls_x509_crt_deinit(c->v[--c->n]);
+	return t->expires;
 }
-
-/* Masked, and cut where a character ends. */
-static void
-add_masked(struct buf *out, struct str foreign)
-{
-	struct buf masked = { 0 };
-	size_t len;
-
-	codec_mask(&masked, foreign);
-	len = masked.len;
-	if (len > NAME_LEN) {
-		len = NAME_LEN;
-		while (len > 0 && ((unsigned char)masked.p[len] & 0xc0) == 0x80)
-			len--;
-	}
-	buf_add(out, buf_c(&masked), len);
-	if (len < masked.len)
-		buf_adds(out, "...");
-	buf_free(&masked);
-}
-
-static void
-add_address(struct buf *out, struct str raw)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if ((raw.len == 4 && inet_ntop(AF_INET, raw.p, text, sizeof text) != NULL) ||
-	    (raw.len == 16 && inet_ntop(AF_INET6, raw.p, text, sizeof text) != NULL))
-		buf_adds(out, text);
-	else
-		buf_adds(out, "(no address)");
-}
-
-/* An address written as a name counts for nothing (RFC 9525 section 6.4), and
- * a reason that does not say so would read "is for X and not for X". */
-static void
-add_dns_name(struct buf *out, struct str name)
-{
-	char *text = mem_dup(name);
-
-	add_masked(out, name);
-	if (is_ip(text))
-		buf_adds(out, " (as a name, not as an address)");
-	free(text);
-}
-
-/* The names of a certificate that a server can have, for people; how many of
- * them are DNS names is the answer. */
-static unsigned
-list_names(gnutls_x509_crt_t crt, struct buf *out)
-{
-	unsigned shown = 0, more = 0, dns = 0;
-
-	for (unsigned i = 0; ; i++) {
-		char value[256];
-		size_t size = sizeof value;
-		int type = gnutls_x509_crt_get_subject_alt_name(crt, i, value, &size, NULL);
-
-		/* What is too long for DNS is nobody's name; go on behind it. */
-		if (type == GNUTLS_E_SHORT_MEMORY_BUFFER)
-			continue;
-		if (type < 0)
-			break;
-		if (type != GNUTLS_SAN_DNSNAME && type != GNUTLS_SAN_IPADDRESS)
-			continue;
-		dns += type == GNUTLS_SAN_DNSNAME;
-		if (shown == NAMES_SHOWN || out->len > NAMES_LEN) {
-			more++;
-			continue;
-		}
-		if (shown++ > 0)
-			buf_adds(out, ", ");
-		if (type == GNUTLS_SAN_DNSNAME)
-			add_dns_name(out, str_from(value, size));
-		else
-			add_address(out, str_from(value, size));
-	}
-	if (more > 0)
-		buf_addf(out, " and %u more", more);
-	return dns;
-}
-
-static void
-add_cn(struct buf *out, gnutls_x509_crt_t crt)
-{
-	char cn[256];
-	size_t size = sizeof cn;
-
-	if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &size) == 0)
-		add_masked(out, str_from(cn, size));
-	else
-		buf_adds(out, "(none)");
-}
-
-static void
-add_issuer(struct buf *out, gnutls_x509_crt_t crt)
-{
-	gnutls_datum_t dn = { 0 };
-
-	if (gnutls_x509_crt_get_issuer_dn3(crt, &dn, 0) < 0) {
-		buf_adds(out, "(unnamed)");
-		return;
-	}
-	add_masked(out, str_from(dn.data, dn.size));
-	gnutls_free(dn.data);
-}
-
-static void
-add_clock(struct buf *out)
-{
-	buf_adds(out, " (this machine's clock says ");
-	codec_stamp(out, time(NULL));
-	buf_addc(out, ')');
-}
-
-static void
-say_names(const struct tls *t, const struct chain *c, struct buf *out)
-{
-	struct buf names = { 0 };
-
-	list_names(c->v[0], &names);
-	if (names.len > 0) {
-		buf_addf(out, "is for %s and not for %s", buf_c(&names), t->name);
-	} else {
-		buf_adds(out, "names no server in subjectAltName, only in its CN: ");
-		add_cn(out, c->v[0]);
-	}
-	buf_free(&names);
-}
-
-static void
-say_expired(const struct tls *t, const struct chain *c, struct buf *out)
-{
-	time_t now = time(NULL);
-	unsigned i = 0;
-
-	(void)t;
-	while (i + 1 < c->n && gnutls_x509_crt_get_expiration_time(c->v[i]) >= now)
-		i++;
-	if (gnutls_x509_crt_get_expiration_time(c->v[i]) >= now)
-		i = 0;
-	buf_adds(out, i > 0 ? "has an issuer that expired on " : "expired on ");
-	codec_stamp(out, gnutls_x509_crt_get_expiration_time(c->v[i]));
-	add_clock(out);
-}
-
-static void
-say_early(const struct tls *t, const struct chain *c, struct buf *out)
-{
-	time_t now = time(NULL);
-	unsigned i = 0;
-
-	(void)t;
-	while (i + 1 < c->n && gnutls_x509_crt_get_activation_time(c->v[i]) <= now)
-		i++;
-	if (gnutls_x509_crt_get_activation_time(c->v[i]) <= now)
-		i = 0;
-	buf_adds(out, i > 0 ? "has an issuer that is not valid before " : "is not valid before ");
-	codec_stamp(out, gnutls_x509_crt_get_activation_time(c->v[i]));
-	add_clock(out);
-}
-
-static void
-say_unknown(const struct tls *t, const struct chain *c, struct buf *out)
-{
-	gnutls_x509_crt_t last = c->v[c->n - 1];
-
-	if (c->n == 1 && gnutls_x509_crt_check_issuer(last, last)) {
-		buf_addf(out, "is self-signed and not in %s", t->store);
-		return;
-	}
-	buf_adds(out, "was issued by ");
-	add_issuer(out, last);
-	buf_addf(out, ", which is not in %s", t->store);
-}
-
-static void
-say_weak(const struct tls *t, const struct chain *c, struct buf *out)
-{
-	unsigned bits = 0;
-	const char *key, *sign;
-
-	(void)t;
-	key = gnutls_pk_algorithm_get_name((gnutls_pk_algorithm_t)
-	    gnutls_x509_crt_get_pk_algorithm(c->v[0], &bits));
-	sign = gnutls_sign_get_name((gnutls_sign_algorithm_t)
-	    gnutls_x509_crt_get_signature_algorithm(c->v[0]));
-	buf_addf(out, "or one of its issuers is too weak (its key: %s, %u bits; signed with %s)",
-	    key != NULL ? key : "unknown", bits, sign != NULL ? sign : "an unknown algorithm");
-}
-
-/* What the library finds wrong with a certificate, and what to say of it; the
- * first row that applies also gives the next step. */
-static const struct fault {
-	unsigned bit;
-	void (*say)(const struct tls *, const struct chain *, struct buf *);
-	const char *text;       /* where there is nothing to look up */
-	const char *next;
-} faults[] = {
-	{ GNUTLS_CERT_UNEXPECTED_OWNER, say_names, NULL,
-	    "check host, set tls-name if one of these is the right one, or ask the provider" },
-	{ GNUTLS_CERT_EXPIRED, say_expired, NULL,
-	    "if the clock is right, the provider must renew it" },
-	{ GNUTLS_CERT_NOT_ACTIVATED, say_early, NULL, "check this machine's clock" },
-	{ GNUTLS_CERT_REVOKED, NULL, "was revoked", "ask the provider" },
-	{ GNUTLS_CERT_SIGNER_NOT_FOUND, say_unknown, NULL,
-	    "if you trust its issuer, put the issuer's certificate into a file and name that in "
-	    "tls-ca-file" },
-	{ GNUTLS_CERT_SIGNER_NOT_CA, NULL, "was signed by a certificate that may not sign others",
-	    "ask the provider" },
-	{ GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, NULL, "is not what its issuer may issue",
-	    "ask the provider" },
-	{ GNUTLS_CERT_INSECURE_ALGORITHM, say_weak, NULL, "the provider must replace it" },
-	{ GNUTLS_CERT_PURPOSE_MISMATCH, NULL, "was not issued for servers",
-	    "the provider must replace it" },
-	{ GNUTLS_CERT_SIGNATURE_FAILURE, NULL, "has a signature that is wrong",
-	    "somebody may be listening in; ask the provider" },
-	{ GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, NULL, "makes demands that are not understood here",
-	    "ask the provider" },
-	{ GNUTLS_CERT_MISSING_OCSP_STATUS | GNUTLS_CERT_INVALID_OCSP_STATUS, NULL,
-	    "came without the proof that it was not revoked", "ask the provider" },
-};
 
 static enum outcome
-refuse_certificate(const struct tls *t, unsigned status, struct why *why)
+refuse_key(const struct tls *t, struct why *why)
 {
-	struct buf said = { 0 };
-	struct chain c = { 0 };
-	const char *next = NULL;
+	struct buf print = { 0 };
 
-	chain_read(&c, t);
-	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-		const struct fault *f = &faults[i];
-
-		if ((status & f->bit) == 0 || (f->say != NULL && c.n == 0))
-			continue;
-		if (said.len > 0)
-			buf_adds(&said, ", and ");
-		if (f->say != NULL)
-			f->say(t, &c, &said);
-		else
-			buf_adds(&said, f->text);
-		if (next == NULL)
-			next = f->next;
-	}
-	if (said.len == 0)
-		buf_adds(&said, "cannot be verified");
-	later(why, SCOPE_SERVER, "4.7.5", "the certificate of %s %s; nothing was sent; %s",
-	    t->name, buf_c(&said), next != NULL ? next : "ask the provider");
-	chain_free(&c);
-	buf_free(&said);
+	pin_show(&print, t->print);
+	later(why, SCOPE_SERVER, "4.7.5", "the public key of %s is %s, which tls-pin does not name; "
+	    "nothing was sent; if it was changed, and the provider confirms this one, put it into tls-pin",
+	    t->name, buf_c(&print));
+	buf_free(&print);
 	return LATER;
 }
 
-/* GnuTLS looks into the CN of a certificate without DNS names, and has no flag
- * against it; RFC 9525 section 2 no longer knows the CN.  So a certificate that
- * passed must have a DNS name, and then the CN was not looked at. */
-static bool
-names_a_server(const struct tls *t)
+static enum outcome
+refuse_certificate(const struct tls *t, struct why *why)
 {
-	struct buf names = { 0 };
+	struct buf said = { 0 };
 	struct chain c = { 0 };
-	bool yes;
+	const struct reader reader = { t->name, t->or_else, t->store };
+	const char *next;
 
-	if (t->name_is_ip)
-		return true;
-	chain_read(&c, t);
-	yes = c.n > 0 && list_names(c.v[0], &names) > 0;
+	read_chain(&c, t);
+	next = chain_explain(&c, t->status, &reader, &said);
+	later(why, SCOPE_SERVER, "4.7.5", "the certificate of %s %s; nothing was sent; %s",
+	    t->name, buf_c(&said), next);
 	chain_free(&c);
-	buf_free(&names);
-	return yes;
+	buf_free(&said);
+	return LATER;
 }
 
 static const char *
@@ -572,7 +447,7 @@ refuse_handshake(const struct tls *t, int ret, struct why *why)
 		return later(why, SCOPE_SERVER, "4.4.2", "connection to %s broke in the TLS handshake: %s",
 		    t->name, strerror(t->net_errno));
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
-		return refuse_certificate(t, gnutls_session_get_verify_cert_status(t->session), why);
+		return t->pins[0] != '\0' ? refuse_key(t, why) : refuse_certificate(t, why);
 	case GNUTLS_E_PREMATURE_TERMINATION:
 		return later(why, SCOPE_SERVER, "4.4.2",
 		    "%s closed the connection in the TLS handshake", t->name);
@@ -597,6 +472,16 @@ send_alert(struct tls *t, int ret)
 		flush(t);
 }
 
+/* The trust store, of megabytes where it is the system's, and our own key have done
+ * their part: nothing is negotiated anew. */
+static void
+forget_trust(struct tls *t)
+{
+	gnutls_credentials_clear(t->session);
+	gnutls_certificate_free_credentials(t->trust);
+	t->trust = NULL;
+}
+
 static enum outcome
 agree(struct tls *t, short *wants, struct why *why)
 {
@@ -618,10 +503,15 @@ agree(struct tls *t, short *wants, struct why *why)
 			return refuse_handshake(t, ret, why);
 		}
 	}
-	if (!names_a_server(t)) {
+	/* A server that showed no certificate was not judged. */
+	if (!t->good) {
 		send_alert(t, GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR);
-		return refuse_certificate(t, GNUTLS_CERT_UNEXPECTED_OWNER, why);
+		return refuse_certificate(t, why);
 	}
+	if (t->pins[0] == '\0' &&
+	    (t->expires = gnutls_certificate_expiration_time_peers(t->session)) < 0)
+		t->expires = 0;
+	forget_trust(t);
 	t->agreed = true;
 	t->chatter = 0;
 	return DONE;
@@ -630,21 +520,11 @@ agree(struct tls *t, short *wants, struct why *why)
 enum outcome
 tls_handshake(struct tls *t, int fd, short *wants, struct why *why)
 {
-	enum outcome o;
-
 	*wants = 0;
 	t->fd = fd;
-	if (!t->agreed && (o = agree(t, wants, why)) != DONE)
-		return o;
-	if (flush(t) == 0)
-		return DONE;
-	if (errno == EAGAIN) {
-		*wants = POLLOUT;
-		return LATER;
-	}
-	t->net_errno = errno;
-	t->failed = true;
-	return refuse_handshake(t, GNUTLS_E_PUSH_ERROR, why);
+	/* What is left to be sent, our Finished in TLS 1.3, goes with our first words, or
+	 * before we wait for the peer's. */
+	return t->agreed ? DONE : agree(t, wants, why);
 }
 
 static ssize_t
@@ -768,9 +648,28 @@ tls_free(struct tls **tp)
 	if (t->trust != NULL)
 		gnutls_certificate_free_credentials(t->trust);
 	free(t->name);
+	free(t->or_else);
+	free(t->pins);
 	free(t->store);
 	/* Ciphertext only, but of a talk that has a password in it. */
 	buf_wipe(&t->unsent);
 	free(t);
 	*tp = NULL;
+}
+
+bool
+tls_stretch(struct str secret, struct str salt, unsigned iterations, unsigned char *out,
+    size_t size)
+{
+	gnutls_mac_algorithm_t mac = size == 20 ? GNUTLS_MAC_SHA1 : GNUTLS_MAC_SHA256;
+	const gnutls_datum_t key = { (unsigned char *)(uintptr_t)secret.p, (unsigned)secret.len };
+	const gnutls_datum_t with = { (unsigned char *)(uintptr_t)salt.p, (unsigned)salt.len };
+
+	return gnutls_pbkdf2(mac, &key, &with, iterations, out, size) == 0;
+}
+
+bool
+tls_hmac_md5(struct str secret, struct str text, unsigned char out[16])
+{
+	return gnutls_hmac_fast(GNUTLS_MAC_MD5, secret.p, secret.len, text.p, text.len, out) == 0;
 }

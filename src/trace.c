@@ -144,18 +144,10 @@ trace_sweep(const struct spool *s)
 /* ---- the courier --------------------------------------------------------------- */
 
 void
-trace_end(struct trace *t)
-{
-	if (t->writing)
-		close(t->fd);
-	t->writing = false;
-	buf_clear(&t->line);
-}
-
-void
 trace_free(struct trace *t)
 {
-	trace_end(t);
+	if (t->watched)
+		close(t->fd);
 	buf_free(&t->kept);
 	buf_free(&t->line);
 	*t = (struct trace){ 0 };
@@ -176,39 +168,39 @@ write_down(struct trace *t, struct str lines)
 	t->left = file_write(t->fd, lines) == 0 ? t->left - lines.len : 0;
 }
 
-void
-trace_begin(struct trace *t, const char *id, int fd)
+static void
+keep(struct trace *t, struct str lines)
 {
-	trace_end(t);
-	t->opening = false;
+	buf_addstr(&t->kept, lines);
+	while (t->kept.len > TRACE_KEPT_MAX) {
+		buf_cut(&t->kept, str_find(buf_str(&t->kept), '\n') + 1);
+		t->cut = true;
+	}
+}
+
+void
+trace_begin(struct trace *t, const struct trace *opening, int fd, bool shown)
+{
+	trace_free(t);
+	t->on = true;
+	keep(t, buf_str(&opening->kept));
 	if (fd < 0)
 		return;
-	t->writing = true;
+	t->watched = true;
 	t->fd = fd;
 	t->left = room_in(fd);
-	/* A message of many transactions has it once for each connection. */
-	if (strcmp(t->id, id) == 0)
+	/* A message of many jobs has it once for each connection. */
+	if (shown)
 		return;
-	memcpy(t->id, id, sizeof t->id);
-	if (t->cut)
+	if (opening->cut)
 		write_down(t, STR("--- the beginning is not shown\n"));
-	write_down(t, buf_str(&t->kept));
+	write_down(t, buf_str(&opening->kept));
 }
 
 bool
 trace_is_on(const struct trace *t)
 {
-	return t != NULL && (t->opening || t->writing);
-}
-
-static void
-keep(struct trace *t, struct str line)
-{
-	buf_addstr(&t->kept, line);
-	while (t->kept.len > TRACE_OPENING_MAX) {
-		buf_cut(&t->kept, str_find(buf_str(&t->kept), '\n') + 1);
-		t->cut = true;
-	}
+	return t != NULL && (t->on || t->tell != NULL);
 }
 
 static void
@@ -217,10 +209,12 @@ put(struct trace *t, struct str line)
 	struct buf shown = { 0 };
 
 	codec_mask(&shown, line);
+	if (t->tell != NULL)
+		t->tell(t->arg, buf_str(&shown));
 	buf_addc(&shown, '\n');
-	if (t->writing)
+	if (t->watched)
 		write_down(t, buf_str(&shown));
-	else
+	if (t->on)
 		keep(t, buf_str(&shown));
 	buf_free(&shown);
 }

@@ -8,9 +8,9 @@
  *	>>> AUTH PLAIN [hidden]         what we said; neither secrets nor text
  *	--- encrypted with TLS 1.3      what was done without words
  *
- * All of it is masked, and bounded.  Where nobody looks there is no file, and
- * nothing is written down; a file whose lock can be had has no reader any more,
- * and is removed by whoever finds it. */
+ * All of it is masked, and bounded.  Where nobody looks there is no file; a file whose
+ * lock can be had has no reader any more, and is removed by whoever finds it.  The last
+ * lines are kept in memory as well, to be told of a message that is not done. */
 #ifndef TRACE_H
 #define TRACE_H
 
@@ -21,7 +21,7 @@
 #include "spool.h"
 
 #define TRACE_MAX (256u << 10)          /* octets of a file */
-#define TRACE_OPENING_MAX (16u << 10)   /* octets kept of how a connection began */
+#define TRACE_KEPT_MAX (16u << 10)      /* octets kept of a dialogue */
 
 /* ---- who looks on ---- */
 
@@ -43,24 +43,26 @@ void trace_sweep(const struct spool *s);
 
 /* ---- the courier ---- */
 
-/* Zero is valid, and writes nothing down. */
+/* The lines about one message, or about a connection's opening; the last of them are
+ * kept.  Zero is valid, and writes nothing down. */
 struct trace {
-	bool opening;           /* there is no job yet: kept, for those to come */
+	bool on;
 	struct buf kept;
 	bool cut;               /* the first lines of it had to go */
-	bool writing;           /* a job is under way that somebody looks at */
-	int fd;
-	uint64_t left;          /* octets that may still be written */
+	bool watched;           /* somebody looks on */
+	int fd;                 /* and sees it here */
+	uint64_t left;          /* octets that may still be written there */
 	struct buf line;        /* what we say, until its line ends */
-	char id[ENVELOPE_ID_LEN + 1];   /* whose file has the opening already */
+	void (*tell)(void *arg, struct str line);       /* NULL, or who hears each line at once */
+	void *arg;
 };
 void trace_free(struct trace *t);
 
-/* A job begins.  fd becomes ours; -1: nobody looks. */
-void trace_begin(struct trace *t, const char *id, int fd);
-void trace_end(struct trace *t);
+/* A job begins, on a connection with that opening.  fd becomes ours; -1: nobody looks.
+ * shown: who looks has seen the opening already, with another job of that message. */
+void trace_begin(struct trace *t, const struct trace *opening, int fd, bool shown);
 
-/* Each costs nothing while nobody looks, or t is NULL.  said: in any pieces, by
+/* Each costs nothing while t is not on, or NULL.  said: in any pieces, by
  * lines. */
 bool trace_is_on(const struct trace *t);
 void trace_said(struct trace *t, struct str octets);

@@ -4,8 +4,8 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "carriers.h"
 #include "codec.h"
-#include "health.h"
 #include "listing.h"
 #include "wake.h"
 
@@ -17,6 +17,7 @@ struct question {
 	char *const *args;      /* behind the verb */
 	size_t n;
 	FILE *out;
+	bool force;             /* retry: also a login that was refused */
 };
 
 /* Takes a word off the front, where it is that one. */
@@ -74,9 +75,11 @@ do_list(struct question *q, struct why *why)
 static enum outcome
 do_show(struct question *q, struct why *why)
 {
+	bool json = takes(q, "json");
+
 	if (q->n != 1)
 		return refuse(why, EX_USAGE, "show one message: subpost show ID");
-	return listing_show(q->spool, q->config, q->who, q->args[0], q->out, why);
+	return listing_show(q->spool, q->config, q->who, q->args[0], json, q->out, why);
 }
 
 /* ---- retry, flush ------------------------------------------------------------------------ */
@@ -115,21 +118,35 @@ tell_of_all_due(const struct question *q, struct why *why)
 static enum outcome
 lift_back_off(const struct question *q, struct why *why)
 {
+	struct str words = q->force ? STR("retry force") : STR("retry");
+
 	if (q->who->own)
-		return wake_runner(q->spool, STR("retry"), true, why);
-	return answer_for(wake_insist(q->spool, STR("retry")), why);
+		return wake_runner(q->spool, words, true, why);
+	return answer_for(wake_insist(q->spool, words), why);
 }
 
-/* Until when the account waits for all that this asker may do about it; 0: it does not. */
+/* Until when all accounts of this asker wait, whatever they may do about it; 0: one does
+ * not. */
 static time_t
 waits_until(const struct question *q)
 {
-	struct health h;
+	time_t now = time(NULL), first = 0;
+	struct carriers k;
 
 	if (may_lift(q))
 		return 0;
-	listing_health(q->spool, q->config, q->who, &h);
-	return h.down && h.until > time(NULL) ? h.until : 0;
+	carriers_load(&k, q->spool, q->config, q->who);
+	for (unsigned i = 0; i < config_accounts(q->config); i++) {
+		const struct health *h = &k.v[i];
+
+		if (!carriers_are_theirs(&k, q->who, i))
+			continue;
+		if (!h->down || h->until <= now)
+			return 0;
+		if (first == 0 || h->until < first)
+			first = h->until;
+	}
+	return first;
 }
 
 static void
@@ -183,6 +200,9 @@ do_retry(struct question *q, struct why *why)
 	size_t waiting = 1;
 	enum outcome o;
 
+	q->force = takes(q, "force");
+	if (q->force && !may_lift(q))
+		return refuse(why, EX_NOPERM, "only an operator may try a login again that was refused");
 	o = q->n == 0 || takes(q, "all") ? retry_all(q, true, &waiting, why) : retry_these(q, why);
 	if (o == DONE && until != 0 && waiting > 0)
 		say_when(q, until);
@@ -294,7 +314,7 @@ do_delete(struct question *q, struct why *why)
 struct state {
 	size_t waiting, held, failed;
 	time_t oldest;          /* of those that wait, or are held; 0: there are none */
-	struct health health;
+	struct carriers carriers;
 	pid_t runner;           /* 0: none */
 };
 
@@ -335,9 +355,27 @@ count(const struct question *q, enum spool_place place, struct state *t, struct 
 }
 
 static void
+print_accounts(const struct question *q, const struct state *t)
+{
+	struct buf line = { 0 };
+
+	for (unsigned i = 0; i < config_accounts(q->config); i++) {
+		const char *name = config_account(q->config, i)->name;
+
+		if (!carriers_are_theirs(&t->carriers, q->who, i))
+			continue;
+		buf_clear(&line);
+		health_describe(&t->carriers.v[i], name, time(NULL), &line);
+		if (line.len == 0)
+			buf_addf(&line, "%s is up", name);
+		fprintf(q->out, "account  %s\n", buf_c(&line));
+	}
+	buf_free(&line);
+}
+
+static void
 print_state(const struct question *q, const struct state *t)
 {
-	const char *account = q->config->smarthost.name;
 	struct buf line = { 0 };
 
 	fprintf(q->out, "office   %s\n", q->who->own ? "own" : "service");
@@ -349,11 +387,7 @@ print_state(const struct question *q, const struct state *t)
 	}
 	fprintf(q->out, "mail     %zu waiting, %zu held, %zu failed%s%s\n", t->waiting, t->held, t->failed,
 	    buf_c(&line), q->who->all ? "" : " (yours)");
-	buf_clear(&line);
-	health_describe(&t->health, account, time(NULL), &line);
-	if (line.len == 0)
-		buf_addf(&line, "%s is up", account);
-	fprintf(q->out, "account  %s\n", buf_c(&line));
+	print_accounts(q, t);
 	if (t->runner > 0)
 		fprintf(q->out, "runner   at work, process %ld\n", (long)t->runner);
 	else
@@ -362,22 +396,39 @@ print_state(const struct question *q, const struct state *t)
 }
 
 static void
+put_json_account(struct buf *line, const char *name, const struct health *h)
+{
+	buf_addf(line, "{\"name\":\"%s\",\"state\":\"%s\",\"since\":%lld,\"until\":%lld,\"reason\":", name,
+	    h->down ? "down" : "up", (long long)h->since, (long long)h->until);
+	codec_json(line, str_of(h->why.text));
+	buf_addc(line, '}');
+}
+
+/* Every account of theirs, and the first one by itself, for programs that are older
+ * than the others. */
+static void
 print_json_state(const struct question *q, const struct state *t)
 {
-	const struct health *h = &t->health;
-	struct buf line = { 0 };
+	struct buf line = { 0 }, all = { 0 };
 
 	buf_addf(&line, "{\"office\":\"%s\",\"waiting\":%zu,\"held\":%zu,\"failed\":%zu,\"oldest\":%lld,"
-	    "\"account\":{\"name\":", q->who->own ? "own" : "service", t->waiting, t->held, t->failed,
+	    "\"account\":", q->who->own ? "own" : "service", t->waiting, t->held, t->failed,
 	    (long long)t->oldest);
-	codec_json(&line, str_of(q->config->smarthost.name));
-	buf_addf(&line, ",\"state\":\"%s\",\"since\":%lld,\"until\":%lld,\"reason\":", h->down ? "down" : "up",
-	    (long long)h->since, (long long)h->until);
-	codec_json(&line, str_of(h->why.text));
-	buf_addf(&line, "},\"runner\":{\"running\":%s,\"pid\":%ld}}", t->runner > 0 ? "true" : "false",
-	    (long)t->runner);
+	for (unsigned i = 0; i < config_accounts(q->config); i++) {
+		const char *name = config_account(q->config, i)->name;
+
+		if (!carriers_are_theirs(&t->carriers, q->who, i))
+			continue;
+		if (all.len == 0)
+			put_json_account(&line, name, &t->carriers.v[i]);
+		buf_adds(&all, all.len > 0 ? "," : "");
+		put_json_account(&all, name, &t->carriers.v[i]);
+	}
+	buf_addf(&line, ",\"accounts\":[%s],\"runner\":{\"running\":%s,\"pid\":%ld}}", buf_c(&all),
+	    t->runner > 0 ? "true" : "false", (long)t->runner);
 	fprintf(q->out, "%s\n", buf_c(&line));
 	buf_free(&line);
+	buf_free(&all);
 }
 
 static enum outcome
@@ -391,7 +442,7 @@ do_status(struct question *q, struct why *why)
 		return refuse(why, EX_USAGE, "status takes no message; one is shown by: subpost show ID");
 	if ((o = count(q, SPOOL_QUEUE, &t, why)) != DONE || (o = count(q, SPOOL_FAILED, &t, why)) != DONE)
 		return o;
-	listing_health(q->spool, q->config, q->who, &t.health);
+	carriers_load(&t.carriers, q->spool, q->config, q->who);
 	t.runner = spool_runner_pid(q->spool);
 	if (json)
 		print_json_state(q, &t);

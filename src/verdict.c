@@ -9,7 +9,7 @@
 
 enum {
 	MAIL = P(PHASE_MAIL), RCPT = P(PHASE_RCPT), DATA = P(PHASE_DATA), TEXT = P(PHASE_TEXT),
-	AUTH = P(PHASE_AUTH),
+	PASSWORD = P(PHASE_AUTH), TOKEN = P(PHASE_TOKEN), AUTH = PASSWORD | TOKEN,
 	SESSION = P(PHASE_GREETING) | P(PHASE_EHLO) | P(PHASE_STARTTLS),
 	TRANSACTION = MAIL | RCPT | DATA | TEXT,
 };
@@ -26,8 +26,17 @@ struct row {
 	const char *hint;
 };
 
-#define FORCE_FROM "the account may not send as this sender; set `from` to an address it may use"
-#define APP_PASSWORD "the provider wants an app password here, not the normal one"
+#define FORCE_FROM "the account may not send as this sender; set `force-from = yes`, or `from` to an " \
+	"address that it may use"
+#define APP_PASSWORD "an app password is wanted here, not the normal one: the account's security settings " \
+	"make one"
+#define RULES "sign-in rules block passwords: set `auth = xoauth2` and a `token-command`"
+#define NO_PASSWORDS "this provider takes no passwords any more: set `auth = xoauth2` and a `token-command`"
+#define LOGIN_WANTED "the server wants a login before it relays; set `user` and a password"
+#define LIMIT "the sending limit is reached; mail waits"
+#define SLOWER "the server wants less at a time; see `rate` and `connections`"
+#define THROTTLED "the provider has throttled the account; mend what it complains of before `subpost retry all`"
+#define BLOCKED "the provider has blocked the account; a person must have it unblocked there"
 
 /* First match wins.  Recipient rows come first, so that no account is paused by
  * what is said of one recipient; the bare 421 comes last. */
@@ -36,68 +45,122 @@ static const struct row rows[] = {
 	{ RCPT, 4, NULL, "greylist", LATER, SCOPE_RECIPIENT, NULL },
 	{ RCPT, 4, NULL, "graylist", LATER, SCOPE_RECIPIENT, NULL },
 	{ RCPT, 4, "4.1.", NULL, LATER, SCOPE_RECIPIENT, NULL },
+	{ TRANSACTION, 0, NULL, "relay limit exceeded", LATER, SCOPE_ACCOUNT, LIMIT },
 	{ RCPT, 4, "4.2.", NULL, LATER, SCOPE_RECIPIENT, NULL },
 
 	/* The login: never a bounce, whatever the digit. */
+	{ P(PHASE_GREETING), 0, NULL, "failed login", LATER, SCOPE_ACCOUNT, "logins that failed have locked us out; "
+	    "mend the password, and wait" },
 	{ AUTH, 0, NULL, "credits exceeded", LATER, SCOPE_ACCOUNT, "the plan's credits are used up" },
 	{ AUTH, 0, NULL, "too many login", LATER, SCOPE_ACCOUNT, "wait: the server counts logins" },
+	{ AUTH, 0, NULL, "too many bad auth", LATER, SCOPE_ACCOUNT, "wait: the server counts logins; and check user "
+	    "and password" },
+	{ AUTH, 432, "4.7.12", NULL, LATER, SCOPE_ACCOUNT, "the server must see the password once; set auth = plain until it has" },
 	{ AUTH, 4, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server has trouble with logins; the password may be right" },
-	{ AUTH, 534, "5.7.9", "application-specific", LATER, SCOPE_ACCOUNT, APP_PASSWORD },
+	{ AUTH, 534, "5.7.9", NULL, LATER, SCOPE_ACCOUNT, APP_PASSWORD },
+	{ AUTH, 534, "5.7.14", NULL, LATER, SCOPE_ACCOUNT, "log in once with a web browser, as the server says" },
+	{ AUTH, 535, "5.7.8", "username and password not accepted", LATER, SCOPE_ACCOUNT, "check that `user` is the "
+	    "full address, and the password an app password without spaces" },
 	{ AUTH, 0, NULL, "smtpclientauthentication is disabled", LATER, SCOPE_ACCOUNT,
-	    "an admin must enable Authenticated SMTP for this mailbox" },
-	{ AUTH, 0, "5.7.30", NULL, LATER, SCOPE_ACCOUNT, "this provider no longer takes passwords" },
-	{ AUTH, 525, NULL, NULL, LATER, SCOPE_ACCOUNT, "the provider does not accept this machine's address" },
-	{ AUTH, 0, NULL, NULL, LATER, SCOPE_ACCOUNT, "check user and password, then `subpost retry all`" },
+	    "an admin must enable Authenticated SMTP for this mailbox; the password may be right" },
+	{ AUTH, 0, "5.7.139", "security defaults", LATER, SCOPE_ACCOUNT, RULES },
+	{ AUTH, 0, "5.7.139", "did not meet the criteria", LATER, SCOPE_ACCOUNT, RULES },
+	{ AUTH, 0, "5.7.139", "basic authentication is disabled", LATER, SCOPE_ACCOUNT, NO_PASSWORDS },
+	{ AUTH, 0, "5.7.30", NULL, LATER, SCOPE_ACCOUNT, NO_PASSWORDS },
+	{ AUTH, 535, "5.7.3", NULL, LATER, SCOPE_ACCOUNT, "check user and password; of a token: that it is the user's, "
+	    "and that its scope allows to send" },
+	{ AUTH, 525, NULL, NULL, LATER, SCOPE_ACCOUNT, "the provider does not accept this machine's address: add it "
+	    "to the authorised ones there" },
+	{ AUTH, 0, NULL, "activated", LATER, SCOPE_ACCOUNT, "sending has to be activated with the provider first" },
+	{ AUTH, 535, NULL, "credentials invalid", LATER, SCOPE_ACCOUNT, "check user and password; SMTP access may have "
+	    "to be switched on in the provider's web settings" },
+	{ AUTH, 500, "5.5.6", NULL, LATER, SCOPE_ACCOUNT, "the server does not take a token or password that long" },
+	{ AUTH, 504, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server offers a login that it has not; set auth to another one" },
+	{ AUTH, 530, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server wants TLS first; set tls = starttls or implicit" },
+	{ AUTH, 538, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server wants TLS first; set tls = starttls or implicit" },
+	{ TOKEN, 0, NULL, NULL, LATER, SCOPE_ACCOUNT, "check user and token: it must be this user's, with the scope to send by SMTP; then `subpost retry all`" },
+	{ PASSWORD, 0, NULL, NULL, LATER, SCOPE_ACCOUNT, "check user and password, then `subpost retry all`" },
 
 	/* Quota, pace, block, missing login: the account's, not the message's. */
-	{ TRANSACTION, 432, NULL, NULL, LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 4, NULL, "thread limit", LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 4, NULL, "too many connections", LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 4, NULL, "concurrent", LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 454, NULL, "throttling failure", LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 454, NULL, "daily message quota", LATER, SCOPE_ACCOUNT, NULL },
-	{ TRANSACTION, 530, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
-	{ TRANSACTION, 5, "5.7.57", NULL, LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
+	{ TRANSACTION, 432, NULL, NULL, LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "thread limit", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "too many connections", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "concurrent", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "submission rate", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "too much mail", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 4, NULL, "too many messages", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 454, NULL, "daily message quota", LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 454, NULL, "throttling failure", LATER, SCOPE_ACCOUNT, SLOWER },
+	{ TRANSACTION, 421, NULL, "not allowed to send", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ TRANSACTION, 451, "4.7.", "access denied", LATER, SCOPE_ACCOUNT, NULL },
+	{ TRANSACTION, 530, NULL, "starttls", LATER, SCOPE_ACCOUNT, "the server wants TLS first; set `tls = starttls`" },
+	{ TRANSACTION, 530, NULL, NULL, LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ TRANSACTION, 534, NULL, NULL, LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ TRANSACTION, 535, NULL, NULL, LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ TRANSACTION, 538, NULL, NULL, LATER, SCOPE_ACCOUNT, "the server wants TLS first; set `tls = starttls`" },
+	{ TRANSACTION, 5, "5.7.57", NULL, LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
 	/* Two meanings of one number; the registered one is REQUIRETLS (RFC 8689 section 8). */
 	{ RCPT, 5, "5.7.30", "requiretls", NEVER, SCOPE_RECIPIENT, NULL },
 	{ TRANSACTION, 5, "5.7.30", "requiretls", NEVER, SCOPE_MESSAGE, NULL },
-	{ TRANSACTION, 550, "5.7.30", NULL, LATER, SCOPE_ACCOUNT, "this provider no longer takes passwords" },
-	{ TRANSACTION, 5, "5.2.251", NULL, LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
-	{ TRANSACTION, 5, "5.2.252", "throttled", LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
-	{ TRANSACTION, 5, "5.2.253", NULL, LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
-	{ TRANSACTION, 5, "5.2.254", NULL, LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
-	{ TRANSACTION, 5, "5.2.255", NULL, LATER, SCOPE_ACCOUNT, "the provider has throttled the account" },
-	{ TRANSACTION, 5, "5.4.5", NULL, LATER, SCOPE_ACCOUNT, "the sending limit is reached; mail waits" },
-	{ TRANSACTION, 5, NULL, "submissionquotaexceeded", LATER, SCOPE_ACCOUNT, "the sending limit is reached; mail waits" },
-	{ TRANSACTION, 5, NULL, "exceeded the max emails per hour", LATER, SCOPE_ACCOUNT, "the sending limit is reached; mail waits" },
-	{ TRANSACTION, 5, NULL, "sending limit", LATER, SCOPE_ACCOUNT, "the sending limit is reached; mail waits" },
-	{ TRANSACTION, 5, NULL, "sending quota", LATER, SCOPE_ACCOUNT, "the sending limit is reached; mail waits" },
-	{ TRANSACTION, 550, "5.4.6", "unusual sending", LATER, SCOPE_ACCOUNT, "the provider has blocked the account; a person must unblock it" },
-	{ MAIL | DATA | TEXT, 554, "5.1.8", NULL, LATER, SCOPE_ACCOUNT, "the provider has blocked the account; a person must unblock it" },
-	{ TRANSACTION, 5, NULL, "account suspended", LATER, SCOPE_ACCOUNT, "the provider has blocked the account; a person must unblock it" },
-	{ TRANSACTION, 5, NULL, "account locked", LATER, SCOPE_ACCOUNT, "the provider has blocked the account; a person must unblock it" },
-	{ TRANSACTION, 554, NULL, "access denied", LATER, SCOPE_ACCOUNT, NULL },
-	{ MAIL | RCPT, 5, NULL, "relay access denied", LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
-	{ MAIL | RCPT, 5, NULL, "relaying denied", LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
-	{ RCPT, 5, "5.7.54", NULL, LATER, SCOPE_ACCOUNT, "the server wants a login before it relays; set user and password" },
+	{ TRANSACTION, 550, "5.7.30", NULL, LATER, SCOPE_ACCOUNT, NO_PASSWORDS },
+	{ TRANSACTION, 5, "5.2.251", NULL, LATER, SCOPE_ACCOUNT, THROTTLED },
+	{ TRANSACTION, 5, "5.2.252", "throttled", LATER, SCOPE_ACCOUNT, THROTTLED },
+	{ TRANSACTION, 5, "5.2.253", NULL, LATER, SCOPE_ACCOUNT, THROTTLED },
+	{ TRANSACTION, 5, "5.2.254", NULL, LATER, SCOPE_ACCOUNT, THROTTLED },
+	{ TRANSACTION, 5, "5.2.255", NULL, LATER, SCOPE_ACCOUNT, THROTTLED },
+	{ TRANSACTION, 5, "5.4.5", NULL, LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 5, NULL, "submissionquotaexceeded", LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 5, NULL, "exceeded the max emails per hour", LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 5, NULL, "sending limit", LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 5, NULL, "sending quota", LATER, SCOPE_ACCOUNT, LIMIT },
+	/* Postfix's policy servers dress a sender's quota so; a full mailbox is 5.2.2. */
+	{ RCPT, 554, "5.7.1", "quota exceeded", LATER, SCOPE_ACCOUNT, LIMIT },
+	{ TRANSACTION, 550, "5.4.6", "unusual sending", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ MAIL | DATA | TEXT, 554, "5.1.8", NULL, LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ MAIL | DATA | TEXT, 5, NULL, "account suspended", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ MAIL | DATA | TEXT, 5, NULL, "account locked", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ MAIL | DATA | TEXT, 5, NULL, "account has been", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ TRANSACTION, 5, NULL, "sending paused", LATER, SCOPE_ACCOUNT, BLOCKED },
+	{ TRANSACTION, 554, NULL, "authorized to perform", LATER, SCOPE_ACCOUNT, "the login may not send; allow it "
+	    "with the provider" },
+	{ MAIL | RCPT, 5, NULL, "blocked using", LATER, SCOPE_SERVER, "this machine's address stands in a list; a server "
+	    "that asks for a login would not look there" },
+	{ MAIL | RCPT, 0, NULL, "client host rejected", LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ MAIL | RCPT, 0, NULL, "relay access denied", LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ MAIL | RCPT, 5, NULL, "relaying denied", LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ MAIL | RCPT, 5, NULL, "unable to relay", LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ MAIL | RCPT, 5, NULL, "relay not permitted", LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
+	{ MAIL | RCPT, 5, NULL, "credentials for relay", LATER, SCOPE_ACCOUNT, "the provider does not know this machine's "
+	    "address or domain: register it there" },
+	{ RCPT, 5, "5.7.54", NULL, LATER, SCOPE_ACCOUNT, LOGIN_WANTED },
 
 	/* This sender on this account. */
 	{ TRANSACTION, 5, "5.2.252", NULL, LATER, SCOPE_SENDER, FORCE_FROM },
 	{ TRANSACTION, 5, "5.7.60", NULL, LATER, SCOPE_SENDER, FORCE_FROM },
 	{ TRANSACTION, 5, NULL, "sendasdenied", LATER, SCOPE_SENDER, FORCE_FROM },
 	{ TRANSACTION, 5, NULL, "not owned by user", LATER, SCOPE_SENDER, FORCE_FROM },
-	{ TRANSACTION, 5, NULL, "not allowed to send as", LATER, SCOPE_SENDER, FORCE_FROM },
-	{ TRANSACTION, 5, NULL, "verified sender", LATER, SCOPE_SENDER, FORCE_FROM },
-	{ TRANSACTION, 5, NULL, "address is not verified", LATER, SCOPE_SENDER, "verify the address with the provider, then `subpost retry all`" },
+	{ TRANSACTION, 5, NULL, "allowed to send as", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ TRANSACTION, 5, NULL, "permissions to send as", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ TRANSACTION, 5, NULL, "verified sender", LATER, SCOPE_SENDER, "verify the sender with the provider, or set "
+	    "`force-from = yes`" },
+	{ TRANSACTION, 5, NULL, "sender not validated", LATER, SCOPE_SENDER, "verify the sender with the provider, or set "
+	    "`force-from = yes`" },
+	{ TRANSACTION, 5, NULL, "address is not verified", LATER, SCOPE_SENDER, "verify the address with the provider, "
+	    "then `subpost retry all`" },
 	{ TRANSACTION, 5, NULL, "authorised to send from", LATER, SCOPE_SENDER, FORCE_FROM },
 	{ TRANSACTION, 5, NULL, "authorized to send from", LATER, SCOPE_SENDER, FORCE_FROM },
 	{ TRANSACTION, 5, NULL, "relaying disallowed as", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ TRANSACTION, 5, NULL, "sender is not allowed", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ TRANSACTION, 5, NULL, "sender address is not allowed", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ MAIL | RCPT, 5, NULL, "sender address rejected", LATER, SCOPE_SENDER, FORCE_FROM },
+	{ TRANSACTION, 5, NULL, "not one of your addresses", LATER, SCOPE_SENDER, FORCE_FROM },
 	{ MAIL, 5, "5.1.7", NULL, LATER, SCOPE_SENDER, FORCE_FROM },
 	{ MAIL, 5, "5.1.8", NULL, LATER, SCOPE_SENDER, FORCE_FROM },
 	{ MAIL, 5, "5.7.1", NULL, LATER, SCOPE_SENDER, FORCE_FROM },
 
 	/* Old servers say 552 where 452 is meant: too many recipients (RFC 5321 4.5.3.1.10). */
 	{ RCPT, 552, "5.2.2", NULL, NEVER, SCOPE_RECIPIENT, NULL },
+	{ RCPT, 552, "5.3.4", NULL, NEVER, SCOPE_MESSAGE, NULL },
 	{ RCPT, 552, NULL, NULL, LATER, SCOPE_RECIPIENT, NULL },
 
 	/* Out of step: ours or theirs, not the letter's. */
@@ -121,7 +184,7 @@ static const struct row rows[] = {
 
 static const char *const names[] = {
 	[PHASE_GREETING] = "the greeting", [PHASE_EHLO] = "EHLO", [PHASE_STARTTLS] = "STARTTLS",
-	[PHASE_AUTH] = "AUTH", [PHASE_MAIL] = "MAIL", [PHASE_RCPT] = "RCPT",
+	[PHASE_AUTH] = "AUTH", [PHASE_TOKEN] = "AUTH", [PHASE_MAIL] = "MAIL", [PHASE_RCPT] = "RCPT",
 	[PHASE_DATA] = "DATA", [PHASE_TEXT] = "the final dot",
 };
 
@@ -191,11 +254,27 @@ own_words(struct buf *out, struct str text, const struct str *said, size_t nsaid
 static bool
 has_word(struct str text, const char *word)
 {
-	return memmem(text.p, text.len, word, strlen(word)) != NULL;
+	return text.len > 0 && memmem(text.p, text.len, word, strlen(word)) != NULL;
 }
 
+/* All that we sent, lower case, as it is and without quoting: a server may echo an
+ * address without its quotes, its domain alone, or half of it. */
+static void
+our_words(struct buf *out, const struct str *said, size_t nsaid)
+{
+	for (size_t i = 0; i < nsaid; i++) {
+		add_lower(out, said[i]);
+		buf_addc(out, '\n');
+		for (size_t k = 0; k < said[i].len; k++)
+			if (said[i].p[k] != '"' && said[i].p[k] != '\\')
+				buf_addc(out, lower(said[i].p[k]));
+		buf_addc(out, '\n');
+	}
+}
+
+/* A word that stands in what we sent is not believed, whoever says it. */
 static bool
-fits(const struct row *row, enum phase phase, const struct reply *r, struct str words)
+fits(const struct row *row, enum phase phase, const struct reply *r, struct str words, struct str ours)
 {
 	if ((row->phases & P(phase)) == 0)
 		return false;
@@ -203,19 +282,20 @@ fits(const struct row *row, enum phase phase, const struct reply *r, struct str 
 		return false;
 	if (row->status != NULL && !str_starts(str_of(r->status), row->status))
 		return false;
-	return row->word == NULL || (words.len > 0 && has_word(words, row->word));
+	return row->word == NULL || (has_word(words, row->word) && !has_word(ours, row->word));
 }
 
 enum outcome
 verdict_of(enum phase phase, const struct reply *r, const struct str *said, size_t nsaid,
     struct why *why)
 {
-	struct buf words = { 0 };
+	struct buf words = { 0 }, ours = { 0 };
 	const struct row *row = rows;
 	char shown[500];
 
 	own_words(&words, buf_str(&r->text), said, nsaid);
-	while (!fits(row, phase, r, buf_str(&words)))
+	our_words(&ours, said, nsaid);
+	while (!fits(row, phase, r, buf_str(&words), buf_str(&ours)))
 		row++;
 	reply_show(r, shown, sizeof shown);
 	*why = (struct why){ .scope = row->scope, .code = r->code };
@@ -223,5 +303,6 @@ verdict_of(enum phase phase, const struct reply *r, const struct str *said, size
 	snprintf(why->text, sizeof why->text, "%s answered: %s%s%s", phase_name(phase), shown,
 	    row->hint != NULL ? "; " : "", row->hint != NULL ? row->hint : "");
 	buf_free(&words);
+	buf_free(&ours);
 	return row->outcome;
 }

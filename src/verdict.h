@@ -3,8 +3,8 @@
  *
  * The caller of sendmail must not be able to steer it: servers echo addresses,
  * so words are looked for only after everything in <...> and every address
- * that we sent has been cut out of the text, and a row names phase and code
- * besides its words. */
+ * that we sent has been cut out of the text, a word that stands in one of these
+ * is not looked for at all, and a row names phase and code besides its words. */
 #ifndef VERDICT_H
 #define VERDICT_H
 
@@ -17,6 +17,7 @@ enum phase {
 	PHASE_EHLO,
 	PHASE_STARTTLS,
 	PHASE_AUTH,
+	PHASE_TOKEN,            /* AUTH with an OAuth token */
 	PHASE_MAIL,
 	PHASE_RCPT,
 	PHASE_DATA,

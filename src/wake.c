@@ -95,6 +95,14 @@ wake_is_read(int fd)
 	return ioctl(fd, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
+void
+wake_put_arrival(struct buf *words, const char *id, uid_t uid, int priority)
+{
+	buf_addf(words, "wake %s %lu", id, (unsigned long)uid);
+	if (priority != 0)
+		buf_addf(words, " %d", priority);
+}
+
 enum wake_sent
 wake_send(const struct spool *s, struct str words)
 {
@@ -297,7 +305,7 @@ detach(void)
 }
 
 static enum outcome
-start_runner(bool retry, struct why *why)
+start_runner(const char *option, struct why *why)
 {
 	struct buf program = { 0 };
 	pid_t pid;
@@ -314,7 +322,7 @@ start_runner(bool retry, struct why *why)
 	if (pid == 0) {
 		wake_clean_environment();
 		detach();
-		execl(program.p, "subpostd", retry ? "--retry" : (char *)NULL, (char *)NULL);
+		execl(program.p, "subpostd", option, (char *)NULL);
 		_exit(EX_OSFILE);
 	}
 	buf_free(&program);
@@ -340,10 +348,11 @@ wake_insist(const struct spool *s, struct str words)
 enum outcome
 wake_runner(const struct spool *s, struct str words, bool retry, struct why *why)
 {
+	const char *option = !retry ? NULL : str_is(words, "retry force") ? "--force" : "--retry";
 	enum wake_sent sent = retry ? wake_insist(s, words) : wake_send(s, words);
 
 	if (sent == WAKE_FULL && retry)
 		return later(why, SCOPE_NONE, "", "the queue's runner does not listen; it may be stopped, "
 		    "find it with: fuser %s/lock", s->path);
-	return sent == WAKE_NOBODY ? start_runner(retry, why) : DONE;
+	return sent == WAKE_NOBODY ? start_runner(option, why) : DONE;
 }

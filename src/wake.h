@@ -6,10 +6,14 @@
  * whatever was linked before a wake-up is always seen by somebody.  A datagram
  * is a hint, never the message: losing its text loses nothing.
  *
- * Words: "wake ID", in the service with its uid behind it, "retry" (also lifts a
- * back-off), and, from a courier whose runner has died, the reports of errand.h. */
+ * Words: "wake ID", with its uid behind it, and behind that its priority where it has
+ * one of its own; "retry" (also lifts a back-off), "retry force" (and tries a login that
+ * is known to be refused), and, from a courier whose runner has died, the reports of
+ * errand.h. */
 #ifndef WAKE_H
 #define WAKE_H
+
+#include <sys/types.h>
 
 #include "buf.h"
 #include "outcome.h"
@@ -23,6 +27,9 @@ enum wake_sent {
 	                         * will be seen, other words are lost */
 	WAKE_NOBODY,            /* no runner listens */
 };
+
+/* "wake ID UID", and the priority; appended. */
+void wake_put_arrival(struct buf *words, const char *id, uid_t uid, int priority);
 
 /* Sends words without ever waiting. */
 enum wake_sent wake_send(const struct spool *s, struct str words);
@@ -40,7 +47,7 @@ char *wake_path(const struct spool *s);
 
 /* wake_send, and where nobody listens, a runner, detached: own session, cwd /,
  * signals, umask and timers reset, descriptors closed, /dev/null as 0 to 2.
- * Not waited for.  retry: it shall probe at once; and since that is more than
+ * Not waited for.  retry: those are the words, and it shall probe at once; and since that is more than
  * that something is new, a runner who has too many words is asked again for a
  * few seconds.  LATER when nobody could be told. */
 enum outcome wake_runner(const struct spool *s, struct str words, bool retry, struct why *why);

@@ -28,7 +28,7 @@ my $sh = smarthost();
 system_ini(%OPERATORS);
 service_start();
 my $r = by('root', 'check');
-like(said($r), qr/\A0\|service  \Q$SOCKET\E answers \(subpost 1\); it goes by \Q$INI\E\nread     \Q$INI\E\naccount  default: .*^queue    \/var\/lib\/subpost \(the service's\)\n.*^ok .*^good     mail can be sent\n\|\z/ms,
+like(said($r), qr/\A0\|service  \Q$SOCKET\E answers \(subpost 1\); it goes by \Q$INI\E\nread     \Q$INI\E\nqueue    \/var\/lib\/subpost \(the service's\)\naccount  default: .*^ok .*^good     mail can be sent\n\|\z/ms,
     'check by root: the service answers, and the account works') or diag(said($r));
 ok(!-e "$HOME/.local/state/subpost", 'which makes no queue in root\'s home');
 chown $ACCOUNT, $ACCOUNT, '/etc/subpost/password';

@@ -84,7 +84,7 @@ sub runner { return (runners())[0] // 0 }
 	begin("connect #1 reply \"421 4.3.2 closed\"\nconnect #2- default", %SLOW);
 	post('bob', 'down');
 	ok(log_has(qr/ down account=default /), 'that the server is down is noted');
-	ok(wait_for(sub { (slurp('/var/lib/subpost/health') // '') =~ /^default down/m }, 10, 'health'), 'also for the next');
+	ok(wait_for(sub { (slurp('/var/lib/subpost/health') // '') =~ /^account default down/m }, 10, 'health'), 'also for the next');
 	kill 'HUP', runner();
 	is(scalar(queue_ids()), 1, 'and mail waits');
 	my $first = runner();

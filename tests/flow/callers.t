@@ -120,7 +120,7 @@ sub quoted { return '"' . (shift =~ s/([\\"\$])/\\$1/gr) . '"' }
 		argv => php(qq("a\@php2.example", "Gr\xc3\xbc\xc3\x9fe", $crlf),
 			'-d', "sendmail_path=$B/sendmail -t -fwww\@php2.example"),
 		broken => 1, at => 'php2.example', from => 'www@php2.example', to => 'a',
-		head => { To => 'a@php2.example', Subject => "Gr\xc3\xbc\xc3\x9fe", From => qr/<www\@php2\.example>$/ },
+		head => { To => 'a@php2.example', Subject => '=?utf-8?b?R3LDvMOfZQ==?=', From => qr/<www\@php2\.example>$/ },
 		text => "Gr\xc3\xbc\xc3\x9fe\n.dot\n.two\n",    # without -i dots are SMTP's
 	}, {
 		name => 'PHP mail(), the fifth argument', skip => $NO_PHP || $NO_STAGE,

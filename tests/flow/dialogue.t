@@ -197,7 +197,7 @@ sub try_again
 
 	push @wrong, "$connections connections and $mails MAILs before anybody asked"
 	    if $connections != 1 || $mails > 1;
-	push @wrong, 'retry failed' if subpost('retry', 'all')->{status} != 0;
+	push @wrong, 'retry failed' if subpost('retry', '--force', 'all')->{status} != 0;
 	push @wrong, 'it is still in the queue after a retry' if !wait_empty();
 	return @wrong;
 }

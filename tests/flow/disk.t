@@ -84,6 +84,26 @@ sub say_to_runner
 	ok(wait_no_runner(), 'and the runner leaves');
 }
 
+# -- one transaction after the other, and neither answer can be written
+
+{
+	begin("mail #1 wait go default\nrcpt #2 reply \"450 4.2.0 later\"");
+	ini(smarthost => { %FAST, 'recipients-per-message' => 1 });
+	my $id = poise('parts', [ 'ann@example.org', 'ben@example.org' ]);
+
+	mkdir spool() . "/queue/$id.fate.new" or die "mkdir: $!";
+	$s->release('go');
+	ok(log_has(qr/ disk id=$id .* disk id=$id /s), 'a part and the end of a message cannot be written down');
+	rmdir spool() . "/queue/$id.fate.new" or die "rmdir: $!";
+	ok(wait_for(sub { (slurp(spool() . "/queue/$id.fate") // '') =~ /done/ }, 20, 'the fate'), 'and then they can');
+	is(post('behind')->{status}, 0, 'another message');
+	ok(wait_for(sub { got($s, 'behind') eq 'ann' }, 10, 'it'), 'goes on at once');
+	is(subpost('retry', 'all')->{status}, 0, 'who had to wait is tried again');
+	ok(wait_empty(), 'and gets it');
+	is(got($s, 'parts'), 'ann ben', 'each has it once');
+	ok(wait_no_runner(), 'and the runner leaves');
+}
+
 # -- told to leave meanwhile
 
 {

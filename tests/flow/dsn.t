@@ -90,7 +90,8 @@ for my $case ([ 'DSN', ' RET=FULL ENVID=job+2042', ' NOTIFY=SUCCESS,FAILURE' ], 
 	like((commands($s, 'MAIL'))[0] // '', qr/^MAIL FROM:<user\@example\.net> SIZE=\d+\Q$mail\E$/, "$what: MAIL");
 	is(join('; ', commands($s, 'RCPT')), join('; ', map { "RCPT TO:<$_\@example.org>$rcpt" } qw(ann ben)), "$what: RCPT");
 	my $notes = () = log_text() =~ /courier note="\Q$id\E: the server offers no DSN/g;
-	is($notes, $offers ? 0 : 1, "$what: " . ($offers ? 'the log has nothing to tell' : 'the log says once that they were dropped'));
+	is($notes, $offers ? 0 : 1, $offers ? "$what: the log has nothing to tell" :
+	    'E-21: without DSN the wishes are dropped, and the log says so once');
 }
 {
 	begin('');
@@ -164,7 +165,7 @@ for my $case ([ 'never', 0 ], [ 'success', 0 ], [ 'delay', 0 ], [ 'success,delay
 	settled("-N $notify");
 	is(got($s, 'a failure'), 'ben', "-N $notify: the other gets it");
 	is("@{[ queue_ids('failed') ]}", $id, "-N $notify: the message lies in failed/");
-	is(scalar(my @n = notices()), $told, "-N $notify: " . ($told ? 'the sender is told' : 'nobody is told'));
+	is(scalar(my @n = notices()), $told, "E-22: -N $notify: " . ($told ? 'the sender is told' : 'nobody is told'));
 	is(scalar(() = log_text() =~ / not-reported id=\Q$id\E to=ann\@example\.org reason="[^"]+"/g), 1 - $told,
 	    "-N $notify: and the log says " . ($told ? 'nothing else' : 'so'));
 	like(slurp(spool() . "/failed/$id.fate") // '', qr/^to 0 never told 550 5\.1\.1 /m, "-N $notify: it is settled");

@@ -82,7 +82,7 @@ begin();
 		[ "Ann\n <ann\@example.org>\nReply-To: list\@example.org", [],
 		    "From: Ann <$ACCOUNT>\r\nReply-To: list\@example.org\r\n" ],
 		[ "J\xc3\xb6rg <j\@example.org>", [],
-		    "From: =?utf-8?q?J=C3=B6rg?= <$ACCOUNT>\r\nReply-To: J\xc3\xb6rg <j\@example.org>\r\n" ],
+		    "From: =?utf-8?q?J=C3=B6rg?= <$ACCOUNT>\r\nReply-To: =?utf-8?q?J=C3=B6rg?= <j\@example.org>\r\n" ],
 	);
 
 	for my $row (@rows) {

@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Flow;
 
-use constant SECONDS => 20;     # for each target
+use constant SECONDS => 8;     # for each target
 
 my @targets = map { s{.*/}{}r } sort glob "$FindBin::Bin/../fuzz/corpus/*";
 

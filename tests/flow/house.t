@@ -11,14 +11,14 @@ my $ROOT = abs_path("$FindBin::Bin/../..");
 
 # Floor 0 is matter, 1 mail (pure), 2 doors, 3 people.
 my @FLOORS = (
-	[ qw(buf clock file codec log outcome) ],
-	[ qw(phrase dsn pattern address host intake dots mailarg header complete force adapt envelope fate reply verdict schedule rate report agenda) ],
-	[ qw(person keys inifile config trusted aliases targets spool health pace trace wake errand secret conn tls sasl smtp sandbox manager landlock fence desk settings usage admit watch) ],
-	[ qw(ledger dispatch runner steer await listing verbs clerk callers greeting premises roster spare service office courier subpostd subpost sendmail options recipients submit talk smtpin newaliases account post) ],
+	[ qw(buf clock file slim codec guess log outcome) ],
+	[ qw(phrase dsn pattern address host pin intake dots mailarg header complete force words refit part encode label mime adapt envelope fate reply scram bearer offers verdict schedule rate report agenda) ],
+	[ qw(person keys inifile accounts users config route trusted aliases targets spool health pace trace wake errand secret idna dial srv conn certificate tls sasl text command smtp transaction dialogue trial auth sandbox manager landlock fence desk settings usage admit watch) ],
+	[ qw(ledger dispatch runner steer carriers await listing verbs check clerk callers greeting premises roster spare service office login session parcel debt courier subpostd subpost sendmail options recipients submit talk smtpin newaliases account job sorting pool post) ],
 );
 my %MAIN = map { $_ => 1 } qw(courier subpostd subpost sendmail);
 my %LIBRARY = (
-	'ini.h' => 'inifile.c', 'gnutls/' => 'tls.c', 'gsasl.h' => 'sasl.c', 'seccomp.h' => 'sandbox.c',
+	'ini.h' => 'inifile.c', 'gnutls/gnutls.h' => 'tls.c', 'gnutls/x509.h' => 'certificate.c', 'gnutls/crypto.h' => 'tls.c', 'gsasl.h' => 'sasl.c', 'seccomp.h' => 'sandbox.c', 'resolv.h' => 'srv.c', 'idn2.h' => 'idna.c',
 );
 
 my %floor = map { my $n = $_; map { $_ => $n } @{ $FLOORS[$n] } } 0 .. $#FLOORS;
@@ -111,15 +111,15 @@ none([ grep { $text{$_} =~ /[^\n\t -~]/ } sort keys %text ], 'the sources are pl
 
 for my $program (make_words('PROGRAMS')) {
 	my $needed = run([ 'readelf', '-d', "$B/$program" ])->{out};
-	my @libraries = $needed =~ /\(NEEDED\).*\[(lib(?:gnutls|gsasl|seccomp|ssl|crypto|nettle)[^\]]*)\]/g;
+	my @libraries = $needed =~ /\(NEEDED\).*\[(lib(?:gnutls|gsasl|idn2|seccomp|ssl|crypto|nettle)[^\]]*)\]/g;
 
 	# What runs for every message may be static, so that no loader delays it: then it needs nothing.
 	my $static = $program =~ /\A(?:sendmail|subpostd)\z/ && $needed =~ /\bPIE\b/ && $needed !~ /\(NEEDED\)/;
 	ok($static || $needed =~ /\[libc\.so/, "$program is linked as it should be");
 	if ($program eq 'subpost-courier') {
-		is(scalar(@libraries), 3, 'the courier is linked with GnuTLS, gsasl and seccomp');
+		is(scalar(@libraries), 4, 'the courier is linked with GnuTLS, gsasl, libidn2 and seccomp');
 	} else {
-		none(\@libraries, "$program knows no TLS, SASL or seccomp");
+		none(\@libraries, "$program knows no TLS, SASL, IDNA or seccomp");
 	}
 	like($needed, qr/BIND_NOW|\bNOW\b/, "and its addresses are bound at the start");
 }

@@ -137,6 +137,7 @@ sub wait_for_end
 	post('one more');
 	ok(wait_for(sub { my $pid = runner_pid(); $pid && $pid != $runner }, 5, 'a runner'), 'the next sendmail starts another');
 	is(scalar(my @down = log_text() =~ / down /g), 1, 'which remembers that the account is down');
+	wait_for(sub { -S spool() . '/runner' }, 5, 'its socket');
 	kill_dead(runner_pid());
 	ok(-S spool() . '/runner', 'one that is killed leaves its socket behind');
 	$s = smarthost(args => [ '-p', $port ]);

@@ -19,7 +19,7 @@ sub begin
 {
 	start_anew($s ? $s : ());
 	$s = smarthost(args => [ '--plain', '--no-auth' ], script => shift);
-	ini(smarthost => \%FAST);
+	ini(smarthost => { %FAST, @_ });
 }
 
 sub post
@@ -81,7 +81,7 @@ sub soon
 {
 	my ($runner, @r);
 
-	begin('mail #1 wait go default');
+	begin('mail #1 wait go default', connections => 1);
 	post('wake 0');
 	wait_for(sub { commands($s, 'MAIL') }, 10, 'MAIL');
 	$runner = runner_pid();

@@ -1,25 +1,27 @@
-# A real far end: 400 messages of every shape through Debian's Postfix, half of
-# them by STARTTLS, half by implicit TLS, compared octet for octet with what
-# was queued.  Postfix is unpacked, not installed, and needs root (see
+# A real far end: letters of every shape through Debian's Postfix, by STARTTLS and by
+# implicit TLS, with each login that it knows, compared octet for octet with what was
+# meant, and two of 30 MiB; what the courier says to it, once in clear, is read by an
+# independent reader.  Postfix is unpacked, not installed, and needs root (see
 # tests/lib/postfix); where it cannot be had this test is skipped.
+# SUBPOST_MESSAGES: how many letters go by each way, 20.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Flow;
-use IO::Socket::INET;
+use Letters;
+use Recorder;
 use Time::HiRes qw(sleep time);
+use Wire;
 
-use constant EACH => 200;               # messages by either port
-use constant MIB => 1 << 20;
-use constant SENDER => 'user@example.net';
+use constant EACH => $ENV{SUBPOST_MESSAGES} // 20;
 
 my $tool = "$FindBin::Bin/../lib/postfix";
 my $postfix = "$T/postfix";
 my $running = 0;
 
 # Debian's archive may have to be asked for the package first.
-time_limit(400);
+time_limit(400 + EACH);
 plan(skip_all => 'Postfix can only be started by root') if $> != 0;
 END {
 	my $status = $?;
@@ -28,95 +30,53 @@ END {
 	$? = $status;
 }
 
-# -- what is sent: a shape is the fields and the body of a message, as octets
+# -- Postfix, and the ways to it: an office each
 
-my $long = 'x' x 998;
-my @shapes = (
-	[ 'UTF-8', sub { ("Content-Type: text/plain; charset=utf-8\n", "Gr\xc3\xbc\xc3\x9fe \xe2\x82\xac\n") } ],
-	[ 'Latin-1', sub { ("Content-Type: text/plain; charset=iso-8859-1\n", "Gr\xfc\xdfe \xa4\n" . join('', map { chr } 160 .. 255) . "\n") } ],
-	[ 'leading dots', sub { ('', ".one\n..two\n...three\n.\r\n..\n") } ],
-	[ 'lone dots inside', sub { ('', "before\n.\nbetween\n.\n.\nafter\n") } ],
-	[ 'a dot as all there is', sub { ('', ".\n") } ],
-	[ 'lines of 998 octets', sub { ('', "$long\n$long\n." . substr($long, 1) . "\n") } ],
-	[ 'no final newline', sub { ('', "one\ntwo") } ],
-	[ 'a dot without a newline', sub { ('', "one\n.") } ],
-	[ 'CRLF', sub { ("X-Folded: one\n two\n", "one\n.\n\ntwo\n") }, "\r\n" ],
-	[ 'an empty body', sub { ('', '') } ],
-	[ 'a header and no more', sub { ('', undef) } ],
-	[ 'only empty lines', sub { ('', "\n\n\n") } ],
-	[ 'From at the start of lines', sub { ('', "From here\n>From there\nFrom: nobody\n") } ],
-	[ 'control octets', sub { ('', "tab\there, bell \a, escape \e, delete \x7f\n") } ],
-	[ 'many short lines', sub { ('', join '', map { "line $_\n" } 1 .. 2000) } ],
+# A start that was left half-way could not be undone: a signal waits for its end.
+my $interrupted = 0;
+my $started = do {
+	local @SIG{qw(TERM INT HUP ALRM)} = (sub { $interrupted = 1 }) x 4;
+	$running = 1;
+	system("$tool start $postfix $B > $T/reason");
+};
+exit 1 if $interrupted;
+if ($started >> 8 == 77) {
+	$running = 0;
+	chomp(my $reason = slurp("$T/reason"));
+	plan(skip_all => $reason);
+}
+is($started, 0, 'Postfix runs');
+
+my %port = slurp("$postfix/ports") =~ /(\w+) (\d+)/g;
+my $tap = Recorder->new("$T/tap", $port{clear});
+my @ways = (
+	# name, port, tls, auth
+	[ 'starttls-plain', $port{starttls}, 'starttls', 'plain' ],
+	[ 'starttls-scram', $port{starttls}, 'starttls', 'scram-sha-256' ],
+	[ 'implicit-login', $port{implicit}, 'implicit', 'login' ],
+	[ 'implicit-scram', $port{implicit}, 'implicit', 'scram-sha-256' ],
+	[ 'clear', $tap->port, 'none', 'none' ],
 );
 
-sub body_of_size
+# Its ini: way; with a list of keys for an account that nobody answers for.
+sub office
 {
-	my $size = shift;
-	my $text = '';
+	my ($way, $port, $tls, $auth, @more) = @{ +shift };
 
-	# Lines of every length up to 998, some of which begin with a dot.
-	for (my $n = 0; length $text < $size; $n++) {
-		my $len = $n * 37 % 998;
-
-		$text .= ($n % 5 ? '' : '.') . chr(33 + $n % 94) x $len . "\n";
-	}
-	return substr($text, 0, $size - 1) . "\n";
+	@more = ('tls-ca-file' => undef, user => undef, 'password-file' => undef) if $tls eq 'none';
+	return ini(-path => "$T/office/$way.ini", queue => { directory => "$T/office/$way" },
+	    smarthost => { host => 'localhost', 'tls-name' => undef, port => $port, tls => $tls, auth => $auth,
+	    'tls-ca-file' => "$postfix/ca.pem", @more, @_ });
 }
 
-# Message number i of a port: { number, shape, to, argv, input, body }.
-sub compose
+sub environment_of
 {
-	my ($i, $port, $big) = @_;
-	my ($shape, $make, $eol) = @{ $shapes[$i % @shapes] };
-	my ($extra, $body) = $make->();
-	my $number = "$port-$i";
-	my $n = $big ? 1 : $i % 50 == 7 ? 100 : 1 + $i % 4;
-	my @to = map { "r$_.$number\@host$_.example.org" } 1 .. $n;
-	my ($head, $input);
-
-	($shape, $extra, $body, $eol) = ("$big octets", '', body_of_size($big)) if $big;
-	$head = 'From: ' . SENDER . "\nSubject: $shape\nX-Number: $number\n$extra";
-	# Every third takes its recipients from the header, some from the Bcc there.
-	my @argv = ('-i', '--', @to);
-	if ($i % 3 == 0) {
-		my @bcc = @to > 2 ? splice(@{ [@to] }, -1) : ();
-		my %hidden = map { $_ => 1 } @bcc;
-
-		@argv = ('-i', '-t');
-		$head .= 'To: ' . join(",\n ", grep { !$hidden{$_} } @to) . "\n";
-		$head .= "Bcc: @bcc\n" if @bcc;
-	}
-	$input = $head . (defined $body ? "\n$body" : '');
-	$input =~ s/\r?\n/$eol/g if $eol;
-	return { number => $number, shape => $shape, to => \@to, argv => \@argv, input => $input, body => $body };
-}
-
-# -- the two offices, one a port
-
-sub free_ports
-{
-	my @s = map { IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1, Proto => 'tcp') } 1 .. 2;
-
-	return map { $_->sockport } @s;
-}
-
-my %port;
-@port{qw(starttls implicit)} = free_ports();
-my %office;
-for my $tls (sort keys %port) {
-	my $path = "$T/office/$tls.ini";
-
-	ini(-path => $path,
-	    smarthost => { host => 'localhost', 'tls-name' => undef, port => $port{$tls}, tls => $tls, 'tls-ca-file' => "$postfix/ca.pem" },
-	    queue => { directory => "$T/office/$tls" });
-	$office{$tls} = { spool => "$T/office/$tls", env => { SUBPOST_CONFIG => $path } };
+	return { SUBPOST_CONFIG => "$T/office/$_[0][0].ini" };
 }
 
 sub queue_of
 {
-	my $office = shift;
-
-	return sort grep { m{/[0-9A-Z]{20}$} } glob "$office->{spool}/queue/*";
+	return sort grep { m{/[0-9A-Z]{20}$} } glob "$T/office/$_[0][0]/queue/*";
 }
 
 # -- memory: the most that a program of ours ever had resident, in KiB
@@ -160,88 +120,52 @@ sub weighed_sendmail
 	return $p->wait(20);
 }
 
-# -- queueing, while nobody listens
+# -- queueing, while nobody listens, so that many letters go by one connection
 
 my (%sent, @refused);
-for my $tls (sort keys %port) {
-	my $office = $office{$tls};
+for my $way (@ways) {
+	my $env = environment_of($way);
 
+	office($way, nobody_answers());
 	for my $i (1 .. EACH) {
-		my $big = $i == EACH ? 30 * MIB : $i % 45 == 5 && $i < EACH - 10 ? MIB : 0;
-
-		$big = MIB if $tls eq 'starttls' && $i == 51;
-		my $m = compose($i, $tls, $big);
-		my $r = $big > MIB ? weighed_sendmail($m->{argv}, $m->{input}, $office->{env}) :
-		    sendmail($m->{argv}, $m->{input}, env => $office->{env});
+		my $m = letter_of($i, $way->[0], EACH);
+		my $r = sendmail($m->{argv}, $m->{input}, env => $env);
 
 		push @refused, "$m->{number} ($m->{shape}): $r->{status} $r->{err}" if $r->{status} != 0;
 		delete $m->{input};
 		$sent{ $m->{number} } = $m;
 	}
-}
-# A start that was left half-way could not be undone: a signal waits for its end.
-my $interrupted = 0;
-my $started = do {
-	local @SIG{qw(TERM INT HUP ALRM)} = (sub { $interrupted = 1 }) x 4;
-	$running = 1;
-	system("$tool start $postfix $B $port{starttls} $port{implicit} > $T/reason");
-};
-exit 1 if $interrupted;
-if ($started >> 8 == 77) {
-	$running = 0;
-	chomp(my $reason = slurp("$T/reason"));
-	plan(skip_all => $reason);
-}
-is($started, 0, 'Postfix runs');
-is("@refused", '', 2 * EACH . ' messages of every shape are taken while nobody listens');
+	if ($way->[3] eq 'plain' || $way->[3] eq 'login') {
+		my $m = large_letter($way->[0]);
+		my $r = weighed_sendmail($m->{argv}, $m->{input}, $env);
 
-# A queue file is its stamp and envelope, an empty line, the text.
-my $not_whole = 0;
-for my $tls (sort keys %office) {
-	for my $path (queue_of($office{$tls})) {
-		my $file = slurp($path);
-		my $at = index $file, "\n\n";
-		my ($number) = substr($file, $at, 4096) =~ /^X-Number: (\S+)$/m;
-
-		if ($at < 0 || !defined $number) {
-			$not_whole++;
-			next;
-		}
-		$sent{$number}{queued} = substr $file, $at + 2;
+		push @refused, "$m->{number}: $r->{status} $r->{err}" if $r->{status} != 0;
+		delete $m->{input};
+		$sent{ $m->{number} } = $m;
 	}
 }
-is(scalar(grep { defined $_->{queued} } values %sent), 2 * EACH, 'and all of them are in the queues');
-is($not_whole, 0, 'and nothing else is');
-
-# The body as it was given, line ends aside; the header grows at the counter.
-sub has_body
-{
-	my $m = shift;
-	my $at = index $m->{queued}, "\n\n";
-	my $body = $m->{body} // '';
-
-	$body =~ s/\r+\n/\n/g;
-	return $at < 0 ? $body eq '' : substr($m->{queued}, $at + 2) eq $body;
-}
-
-is(join(', ', map { "$_->{number} ($_->{shape})" } grep { !has_body($_) } values %sent), '',
-    'every body is queued as it was given, octet for octet');
+is("@refused", '', keys(%sent) . ' letters of every shape are taken while nobody listens');
+is(scalar(map { queue_of($_) } @ways), scalar keys %sent, 'and all of them are in the queues');
 
 # -- delivery
 
 my $expected = 0;
 $expected += @{ $_->{to} } for values %sent;
-for my $tls (sort keys %office) {
-	my $r = subpost('retry', 'all', { env => $office{$tls}{env} });
-
-	is($r->{status}, 0, "retry sends what waits ($tls)") or diag($r->{err});
-}
 my $begun = time;
-ok(wait_for(sub {
-	weigh_all();
-	sleep 0.02;
-	return !map { queue_of($_) } values %office;
-}, 120, 'both queues to be empty'), 'both queues become empty');
+for my $way (@ways) {
+	my $name = $way->[0];
+
+	office($way);
+	my $r = subpost('retry', 'all', { env => environment_of($way) });
+
+	is($r->{status}, 0, "retry sends what waits ($name)") or diag($r->{err}), next;
+	ok(wait_for(sub {
+		weigh_all();
+		sleep 0.02;
+		return !queue_of($way);
+	}, 120 + EACH / 4, 'an empty queue'), "and all of it leaves ($name)") or
+	    diag(mailq({ env => environment_of($way) })->{out} . slurp("$T/office/$name/health"));
+}
 my $drained = time - $begun;
 
 sub delivered
@@ -251,14 +175,16 @@ sub delivered
 }
 
 ok(wait_for(sub { sleep 0.05; delivered() >= $expected }, 120, "$expected deliveries"),
-    'every recipient of every message has something in the Maildir');
+    'every recipient of every letter has something in the Maildir');
 is(delivered(), $expected, 'and nobody has anything twice');
-is(scalar(glob("$T/office/*/failed/*") // ''), '', 'nothing was given up');
+is(scalar(() = glob "$T/office/*/failed/*"), 0, 'nothing was given up');
+like(slurp("$T/office/starttls-plain/log"), qr/ sent .* reply="250 2\.0\.0 Ok: queued as [0-9A-F]+"/,
+    'X-19: the log has the name that the server gave to what it took');
 
 # -- what arrived, less what Postfix put in front
 
 my $trace = qr/\AReturn-Path: <(?<from>.*)>\nX-Original-To: (?<to>.*)\nDelivered-To: .*\n(?<received>Received: from .*\n(?:[ \t].*\n)+)/;
-my (%got, @strange, @open, @other_sender, %wrong);
+my (%got, @strange, @open, %from, %wrong);
 for my $path (glob "$postfix/maildir/new/*") {
 	my $text = slurp($path);
 
@@ -271,48 +197,50 @@ for my $path (glob "$postfix/maildir/new/*") {
 	my ($number) = $rest =~ /^X-Number: (\S+)$/m;
 	my $m = $sent{ $number // '' };
 
-	push @open, $number if $received !~ /\bwith (?:UTF8SMTP|ESMTP)SA\b/;
-	push @other_sender, "$number: $from" if $from ne SENDER;
 	if (!$m) {
 		push @strange, $path;
 		next;
 	}
+	push @open, $number if $received !~ /\bwith (?:UTF8SMTP|ESMTP)SA\b/ && $number !~ /\Aclear/;
+	$from{$number} = $from;
 	$got{$number}{$to}++;
-	my $want = $m->{queued};
-	$want .= "\n" if $want !~ /\n\z/;
-	$wrong{$number} //= difference($rest, $want) if $rest ne $want;
-}
-
-sub difference
-{
-	my ($have, $want) = @_;
-	my $same = ($have ^ $want) =~ /\A(\0*)/ ? length $1 : 0;
-	my @show = map { s/([^ -~])/sprintf '\\x%02x', ord $1/ger }
-	    map { substr $_, $same > 20 ? $same - 20 : 0, 60 } $have, $want;
-
-	return sprintf 'octet %d of %d and %d: arrived "%s", queued "%s"', $same, length $have, length $want, @show;
+	next if exists $wrong{$number};
+	$wrong{$number} = letter_differs($m, $rest);
 }
 
 sub recipients_differ
 {
 	my $m = shift;
 
-	return join(' ', sort @{ $m->{to} }) ne join(' ', sort keys %{ $got{ $m->{number} } // {} });
+	return join(' ', sort map { plainly($_) } @{ $m->{to} }) ne join(' ', sort map { plainly($_) } keys %{ $got{ $m->{number} } // {} });
+}
+
+# Postfix takes the quotes off where it can, and the domain's letters are one.
+sub plainly
+{
+	my $address = shift;
+
+	$address =~ s/\\(.)/$1/g;
+	return $address =~ s/\A"(.*)"\@/$1\@/r;
 }
 
 is("@strange", '', 'nothing arrived that was not sent');
 is(join(', ', map { "$_->{number} ($_->{shape})" } grep { recipients_differ($_) } values %sent), '',
-    'each message reached exactly its recipients, one to a hundred of them');
-is("@other_sender", '', 'each came from the sender it was given');
+    'each letter reached exactly its recipients, one to a hundred of them');
+is(join(', ', grep { $from{$_} ne $sent{$_}{from} } sort keys %from), '', 'each came from the sender it was given, or from nobody');
 is("@open", '', 'each came over TLS and with a login');
-for my $tls ('starttls', 'implicit') {
-	my @bad = grep { /^$tls-/ } sort keys %wrong;
+for (@ways) {
+	my ($way) = @$_;
+	my @bad = grep { /\A\Q$way\E-/ && $wrong{$_} ne '' } sort keys %wrong;
 
-	is(scalar @bad, 0, "each message that came by $tls is what was queued, octet for octet");
+	is(scalar @bad, 0, "each letter that came by $way is what was meant, octet for octet");
 	diag("$_ ($sent{$_}{shape}): $wrong{$_}") for @bad;
 }
+is(join("\n", map { wire_faults(slurp($_), clear => 1) } $tap->recordings), '', 'and nothing that was said to Postfix breaks a rule');
+cmp_ok(scalar(() = $tap->recordings), '>=', 1, 'of which there is a recording');
+$tap->stop;
 
-diag(sprintf '%d messages to %d recipients in %.1f s', 2 * EACH, $expected, $drained);
+diag(sprintf '%d letters to %d recipients in %.1f s', scalar keys %sent, $expected, $drained);
 diag('most memory ever resident, with a message of 30 MiB: ' .
     join ', ', map { sprintf '%s %.2f MiB', $_, $memory{$_} / 1024 } sort keys %memory);
 

@@ -93,7 +93,7 @@ my @hurt = (
 	[ 'a cut envelope', qr/has \d+ octets and should have \d+/, sub { $_ = substr $_, 0, 180 } ],
 	[ 'an unknown word', qr/a line that this version does not know/, sub {
 		my ($e, $t) = split /(?<=\n)(?=Received|Subject)/, substr($_, 147), 2;
-		$_ = message_file("priority 5\n$e", $t);
+		$_ = message_file("colour 5\n$e", $t);
 	} ],
 	[ 'an envelope without a recipient', qr/something is missing/, sub {
 		my ($e, $t) = split /(?<=\n)(?=Received|Subject)/, substr($_, 147), 2;
@@ -226,6 +226,7 @@ wait_for(sub { defined fate($later) }, 10, 'a fate');
 my $null = queue([ '-f', '', 'later@x.example' ]);
 wait_for(sub { defined fate($null) }, 10, 'a fate');
 
+wait_for(sub { subpost('queue')->{out} !~ / sending / }, 10, 'the end of that attempt');
 my $table = subpost('queue')->{out};
 like($table, qr/\AID +AGE +SIZE SENDER +RECIPIENTS LEFT +NEXT +LAST REASON\n/, 'the table has a head');
 is($table, mailq()->{out}, 'it is the one of mailq');

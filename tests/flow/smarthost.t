@@ -11,6 +11,9 @@ use MIME::Base64;
 use Socket;
 use Time::HiRes qw(sleep time);
 
+# The clients here are the test's own, and some are meant to break rules.
+$Flow::JUDGED = 0;
+time_limit(300);
 my $LOGIN = 'AUTH PLAIN ' . encode_base64("\0user\@example.net\0correct horse", '');
 my @PLAIN = ('--plain');
 
@@ -477,9 +480,41 @@ is((heard('noop reply "421 4.3.2 bye"', 'NOOP'))[1]->end, 'fin', 'a scripted 421
 like(heard('offer "SIZE 1000" "AUTH PLAIN"', @TO_AUTH, 'MAIL FROM:<a@x> SIZE=1001'), qr/^552 5\.3\.4 /,
     'a declared size over the offer is refused');
 
+subtest 'chunks' => sub {
+	my $s = smarthost(args => [ @PLAIN, '--chunking' ], script => 'bdat #4 reply "452 4.3.1 full"');
+	my $c = client($s, @TO_RCPT);
+	my @m;
+
+	# say() ends each with CRLF, which is the end of the chunk.
+	is($c->ask("BDAT 4\r\n.a"), '250 2.0.0 ok: 4 octets', 'the first');
+	is(scalar(@m = $s->messages), 0, 'keeps nothing');
+	$c->say("BDAT 4\r\n..\r\nBDAT 0 LAST", 'MAIL FROM:<c@x>', 'RCPT TO:<d@y>', "BDAT 2\r\n", 'BDAT 0 LAST');
+	is($c->hear, '250 2.0.0 ok: 4 octets', 'the second');
+	is($c->hear, '250 2.0.0 ok: taken', 'the last one');
+	is(($s->messages)[0]{eml}, ".a\r\n..\r\n", 'keeps the text, dots as they were');
+	is($c->hear, '250 2.1.0 ok', 'what came at once with it is heard');
+	is($c->hear, '250 2.1.5 ok', 'all of it');
+	is($c->hear, '452 4.3.1 full', 'a chunk is refused');
+	is($c->hear, '503 5.5.1 no transaction for it', 'and so is the next');
+	is(scalar(@m = $s->messages), 1, 'nothing is kept of them');
+	is($c->ask('RSET'), '250 2.0.0 ok', 'RSET ends it');
+	is($c->ask('BDAT 0 LAST'), '503 5.5.1 no transaction for it', 'a chunk without MAIL');
+	like($c->ask('NOOP'), qr/^250/, 'the dialogue is in step');
+	is(join("\n", $s->violations), '', 'a client that pipelines them is not accused');
+};
+
+like(heard('text 4 reply "421 4.3.0 bye"', @TO_DATA, "ab"), qr/^421/, 'something may happen in the midst of a text');
+like(heard('rcpt :2- reply "452 4.5.3 enough"', @TO_RCPT, 'RCPT TO:<c@y>', 'RSET', 'MAIL FROM:<a@x>', 'RCPT TO:<c@y>'),
+    qr/^250/, 'some things happen the second time of a transaction');
+{
+	my $s = smarthost(args => \@PLAIN, script => 'noop /2 reply "250 second"');
+
+	is(client($s, 'NOOP')->ask('NOOP'), '250 second', 'or of a connection') for 1 .. 2;
+}
 # -- what it holds against a client
 
 my $LONG = 'x' x 600;
+my $CHUNKING = 'offer PIPELINING "AUTH PLAIN" CHUNKING SIZE';
 for (
 	[ 'a polite client is not accused', undef, [ @TO_DATA, "$TEXT.", 'QUIT' ] ],
 	[ 'a pipelining client is not accused', undef,
@@ -506,7 +541,7 @@ for (
 	[ 'dots are stuffed', qr/single dot/, [ @TO_DATA, ".x\r\n." ] ],
 	[ '8-bit text is declared', qr/BODY=8BITMIME/, [ @TO_DATA, "\xe4\r\n." ] ],
 	[ 'a command line has 512 octets', qr/noop: a line of 607 octets/, [ "NOOP $LONG" ] ],
-	[ 'MAIL has room for what was offered', undef, [ @TO_AUTH, "MAIL FROM:<a\@x> ENVID=$LONG" ] ],
+	[ 'MAIL has room for what was offered', undef, [ @TO_AUTH, "MAIL FROM:<a\@x> AUTH=$LONG" ] ],
 	[ 'and for nothing else', qr/mail: a line of/, [ @TO_AUTH, "MAIL FROM:<a$LONG$LONG\@x>" ], 'offer "AUTH PLAIN"' ],
 	[ 'SIZE needs the offer', qr/mail SIZE, but SIZE was not/, [ @TO_AUTH, 'MAIL FROM:<a@x> SIZE=1' ],
 	    'offer "AUTH PLAIN"' ],
@@ -522,6 +557,59 @@ for (
 	[ 'AUTH as it is offered', qr/AUTH LOGIN was not offered/, [ 'EHLO x', 'AUTH LOGIN' ],
 	    'offer "AUTH PLAIN"' ],
 	[ 'STARTTLS where it is offered', qr/STARTTLS was not offered/, [ 'EHLO x', 'STARTTLS' ] ],
+	[ 'a value that is none is told', qr/not a value of RET/, [ @TO_AUTH, 'MAIL FROM:<a@x> RET=ALL' ] ],
+	[ 'NEVER stands alone', qr/not a value of NOTIFY/, [ @TO_RCPT, 'RCPT TO:<a@x> NOTIFY=NEVER,DELAY' ] ],
+	[ 'a parameter stands once', qr/mail: SIZE twice/, [ @TO_AUTH, 'MAIL FROM:<a@x> SIZE=1 SIZE=1' ] ],
+	[ 'xtext is xtext', qr/not a value of ORCPT/, [ @TO_RCPT, 'RCPT TO:<a@x> ORCPT=rfc822;a=b' ] ],
+	[ 'BY is not under the offered minimum', qr/not a value of BY/, [ @TO_AUTH, 'MAIL FROM:<a@x> BY=9;R' ],
+	    'offer "AUTH PLAIN" "DELIVERBY 10"' ],
+	[ 'BY may be what is offered', undef, [ @TO_AUTH, 'MAIL FROM:<a@x> BY=10;R' ],
+	    'offer "AUTH PLAIN" "DELIVERBY 10"' ],
+	[ 'HOLDFOR is not over the offered limit', qr/not a value of HOLDFOR/,
+	    [ @TO_AUTH, 'MAIL FROM:<a@x> HOLDFOR=61' ], 'offer "AUTH PLAIN" "FUTURERELEASE 60 2030-01-01T00:00:00Z"' ],
+	[ 'HOLDUNTIL neither', qr/not a value of HOLDUNTIL/, [ @TO_AUTH, 'MAIL FROM:<a@x> HOLDUNTIL=2030-01-01T00:00:01Z' ],
+	    'offer "AUTH PLAIN" "FUTURERELEASE 60 2030-01-01T00:00:00Z"' ],
+	[ 'a time that is not too late is', undef, [ @TO_AUTH, 'MAIL FROM:<a@x> HOLDUNTIL=2029-12-31T23:59:59Z' ],
+	    'offer "AUTH PLAIN" "FUTURERELEASE 60 2030-01-01T00:00:00Z"' ],
+	[ 'a priority has one digit', qr/not a value of MT-PRIORITY/, [ @TO_AUTH, 'MAIL FROM:<a@x> MT-PRIORITY=10' ],
+	    'offer "AUTH PLAIN" MT-PRIORITY' ],
+	[ 'REQUIRETLS is said inside TLS', qr/REQUIRETLS without TLS/, [ @TO_AUTH, 'MAIL FROM:<a@x> REQUIRETLS' ],
+	    'offer "AUTH PLAIN" REQUIRETLS' ],
+	[ 'MAIL once in a transaction', qr/MAIL inside a mail transaction/, [ @TO_RCPT, 'MAIL FROM:<a@x>' ] ],
+	[ 'RCPT behind a refused MAIL', qr/rcpt, though no MAIL/, [ @TO_AUTH, 'MAIL FROM:<a@x>', 'RCPT TO:<b@y>' ],
+	    "offer \"AUTH PLAIN\"\nmail reply \"450 4.2.0 no\"" ],
+	[ 'and in a group it may be', undef, [ @TO_AUTH, "MAIL FROM:<a\@x>\r\nRCPT TO:<b\@y>\r\nDATA" ],
+	    'mail reply "450 4.2.0 no"' ],
+	[ 'DATA behind refused recipients', qr/data, though no RCPT/, [ @TO_AUTH, 'MAIL FROM:<a@x>', 'RCPT TO:<b@y>', 'DATA' ],
+	    "offer \"AUTH PLAIN\"\nrcpt reply \"450 4.2.0 no\"" ],
+	[ 'HELO does not do where AUTH is asked for', qr/HELO, where TLS or AUTH/, [ 'HELO x' ] ],
+	[ 'EHLO has one name', qr/without one name/, [ 'EHLO x y' ] ],
+	[ 'QUIT has nothing behind it', qr/quit with something behind it/, [ @TO_AUTH, 'QUIT now' ] ],
+	[ 'what is no command is told', qr/not a command/, [ @TO_AUTH, 'Subject: x' ] ],
+	[ 'MAILMAX is kept', qr/MAIL for the 2th time, over MAILMAX/, [ @TO_DATA, "$TEXT.", 'MAIL FROM:<a@x>' ],
+	    'offer "AUTH PLAIN" "LIMITS MAILMAX=1"' ],
+	[ 'RCPTMAX is kept', qr/a 2th recipient, over RCPTMAX/, [ @TO_RCPT, 'RCPT TO:<b@y>', 'RCPT TO:<c@y>' ],
+	    'offer "AUTH PLAIN" "LIMITS RCPTMAX=1"' ],
+	[ 'RCPTDOMAINMAX is kept', qr/in 2 domains, over RCPTDOMAINMAX/, [ @TO_RCPT, 'RCPT TO:<b@y>', 'RCPT TO:<c@z>' ],
+	    'offer "AUTH PLAIN" "LIMITS RCPTDOMAINMAX=1"' ],
+	[ 'a limit that is no number is none', undef, [ @TO_RCPT, 'RCPT TO:<b@y>', 'RCPT TO:<c@z>' ],
+	    'offer "AUTH PLAIN" "LIMITS RCPTMAX=x RCPTDOMAINMAX=0"' ],
+	[ 'the declared size holds', qr/SIZE=3 was declared/, [ @TO_AUTH, 'MAIL FROM:<a@x> SIZE=3', 'RCPT TO:<b@y>',
+	    'DATA', "a\r\n\r\n." ] ],
+	[ 'a dot that is stuffed does not count', undef, [ @TO_AUTH, 'MAIL FROM:<a@x> SIZE=4', 'RCPT TO:<b@y>',
+	    'DATA', "..a\r\n." ] ],
+	[ 'BDAT needs the offer', qr/BDAT, but CHUNKING was not offered/, [ @TO_RCPT, 'RCPT TO:<b@y>', "BDAT 3 LAST\r\nx" ] ],
+	[ 'chunks and the next group at once', undef, [ @TO_RCPT, 'RCPT TO:<b@y>',
+	    "BDAT 3\r\n.\r\nBDAT 0\r\nBDAT 4 LAST\r\n.x\r\nMAIL FROM:<a\@x>" ], $CHUNKING ],
+	[ 'BDAT has a number', qr/BDAT without a number/, [ @TO_RCPT, 'BDAT x' ], $CHUNKING ],
+	[ 'and LAST or nothing behind it', qr/neither LAST nor nothing/, [ @TO_RCPT, 'BDAT 0 FIRST' ], $CHUNKING ],
+	[ 'DATA is not among chunks', qr/data between two chunks/, [ @TO_RCPT, 'RCPT TO:<b@y>', 'BDAT 0', 'DATA' ], $CHUNKING ],
+	[ 'a text in chunks ends with a line end', qr/does not end with a line end/,
+	    [ @TO_RCPT, 'RCPT TO:<b@y>', "BDAT 1 LAST\r\nxNOOP" ], $CHUNKING ],
+	[ 'bare LF is in no chunk', qr/bare LF in the text/, [ @TO_RCPT, 'RCPT TO:<b@y>', "BDAT 4 LAST\r\nx\n\r\nNOOP" ],
+	    $CHUNKING ],
+	[ 'too much behind BDAT is no command', qr/not a command/, [ @TO_RCPT, 'RCPT TO:<b@y>', "BDAT 2 LAST\r\n\r\nx" ],
+	    $CHUNKING ],
 	[ 'nothing after QUIT', qr/octets after QUIT/, [ 'QUIT', 'NOOP' ] ],
 ) {
 	my ($promise, $fault, $lines, $script) = @$_;

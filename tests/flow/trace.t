@@ -74,7 +74,7 @@ is("$r->{status} $r->{err}", '0 ', 'a second message is taken');
 		push @steps, $c->{args} eq $file ? 'fsync file' : $c->{args} eq $dir ? 'fsync directory' : 'fsync ?'
 		    if $c->{call} =~ /^(?:f(?:data)?sync|sync)/;
 		push @steps, 'let go' if $c->{call} eq 'close' && $c->{args} eq $file && !grep { $_ eq 'let go' } @steps;
-		push @steps, 'wake' if $c->{call} eq 'sendto' && $c->{args} =~ /"wake $id"/;
+		push @steps, 'wake' if $c->{call} eq 'sendto' && $c->{args} =~ /"wake $id[ "]/;
 	}
 	is(join(', ', @steps) =~ s/(?:write, )+/write, /r,
 	    'open, lock, write, first line, link, fsync file, fsync directory, let go, wake',

@@ -101,6 +101,29 @@ subtest 'a bad file' => sub {
 	system_ini(%ACCOUNT);
 };
 
+subtest 'an account of their own' => sub {
+	my $web = smarthost(args => [ '--no-auth' ]);
+
+	renew(-smarthost => $sh, 'smarthost web' => { host => '127.0.0.1', port => $web->port, tls => $web->tls,
+	    'tls-name' => 'localhost', 'tls-ca-file' => $web->ca, auth => 'none', from => 'web@example.net',
+	    'force-from' => 'yes' }, 'smarthost inner' => { host => '127.0.0.1', port => 1, auth => 'none',
+	    recipients => '*@inner.example' },
+	    'user www-data' => { smarthost => 'Web', from => 'shop@example.net' });
+	my $n = () = $sh->messages;
+
+	is(as_user('www-data', [ $SENDMAIL, '-i', 'a@x.example', 'b@inner.example' ], stdin => "Subject: s\n\nbody\n")->{status},
+	    0, '(a message of such a user)');
+	ok($web->wait_messages(1), 'carries all of the user\'s mail');
+	is(join(',', map { s/ .*//r } @{ ($web->messages)[0]{to} }), '<a@x.example>,<b@inner.example>', 'to whomever it is');
+	is(($web->messages)[0]{from} =~ s/ .*//r, '<shop@example.net>', 'from the user\'s own address');
+	is(convey('bob', "Subject: s\n\nbody\n", 'a@x.example')->{from}, '<server@example.net>', 'and nobody else\'s');
+	is(scalar(() = $sh->messages), $n + 1, 'which goes as ever');
+	like(as_user('www-data', [ "$B/subpost", 'status' ])->{out}, qr/^account  web is up\n(?!account)/m, 'the user sees that account alone');
+	like(as_user('bob', [ "$B/subpost", 'status' ])->{out}, qr/^account  default is up\naccount  inner is up\naccount  web is up\n(?!account)/m,
+	    'and others those that their mail may go by');
+	is_deeply([ $web->violations ], [], 'no rule of SMTP was broken');
+};
+
 is(service_stop()->{status}, 0, 'the service leaves');
 is_deeply([ $sh->violations ], [], 'no rule of SMTP was broken');
 done_testing;

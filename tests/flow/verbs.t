@@ -32,6 +32,7 @@ is(said(subpost('status')), "0|office   own\nqueue    " . spool() . "\nmail     
     'an empty queue has a status');
 is_deeply(status(), { office => 'own', waiting => 0, held => 0, failed => 0, oldest => 0,
 	account => { name => 'default', state => 'up', since => 0, until => 0, reason => '' },
+	accounts => [ { name => 'default', state => 'up', since => 0, until => 0, reason => '' } ],
 	runner => { running => JSON::PP::false, pid => 0 } }, 'and in JSON');
 
 # -- hold, release
@@ -40,7 +41,7 @@ my $held = queue('held@x.example');
 my $other = queue('other@x.example');
 my $r;
 
-ok(wait_for(sub { status()->{account}{state} eq 'down' }, 10, 'the account to be down'), 'the account is down');
+ok(wait_for(sub { status()->{accounts}[0]{state} eq 'down' }, 10, 'the account to be down'), 'the account is down');
 is(said(subpost('hold', $held)), '0||', 'a message is held');
 is(said(subpost('hold', $held)), '0||', 'and once more, which changes nothing');
 is(state_of($held), 'held', 'it is listed as held');
@@ -52,9 +53,9 @@ like(subpost('show', $held)->{out}, qr/^held +held by uid $>$/m, 'which show sho
 
 	is("$s->{waiting} $s->{held} $s->{failed}", '1 1 0', 'status counts it as held');
 	cmp_ok(abs($s->{oldest} - time), '<', 60, 'and tells since when the oldest is there');
-	is("$s->{account}{state} " . ($s->{account}{until} > time - 5 ? 'until' : $s->{account}{until}), 'down until',
+	is("$s->{accounts}[0]{state} " . ($s->{accounts}[0]{until} > time - 5 ? 'until' : $s->{accounts}[0]{until}), 'down until',
 	    'and until when the account waits');
-	like($s->{account}{reason}, qr/onnect/, 'and why');
+	like($s->{accounts}[0]{reason}, qr/onnect/, 'and why');
 	is("$s->{runner}{running} $s->{runner}{pid}", "1 $runner", 'and who is at work');
 	like(subpost('status')->{out}, qr/^mail     1 waiting, 1 held, 0 failed, the oldest since \d{4}-.*^account  default is down since .*^runner   at work, process $runner$/ms,
 	    'in words as well');

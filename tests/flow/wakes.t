@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Fcntl ':flock';
 use File::Copy 'copy';
 use Flow;
 use IO::Handle;
@@ -26,7 +27,7 @@ sub post
 {
 	my ($subject, $to) = (shift, shift // 'ann@example.org');
 
-	return sendmail([ $to ], "Subject: $subject\n\nbody\n");
+	return sendmail(ref $to ? $to : [ $to ], "Subject: $subject\n\nbody\n");
 }
 
 # Says words to the runner until its socket takes no more.
@@ -93,7 +94,7 @@ sub fill_up
 	}
 	symlink 'sendmail', "$bin/mailq";
 	spew("$bin/subpost-courier", "#!/bin/sh\nexit 3\n", 0755);
-	$B = $bin;
+	$B = $BIN = $bin;
 	is(post('no courier')->{status}, 0, 'where the courier ends before it is ready, mail is taken');
 	ok(log_has(qr/ down [^\n]*ended 5 times without a word, last with status 3/), 'and after some tries the reason is told');
 	like(mailq()->{out}, qr/without a word/, 'in the list of the queue too');
@@ -106,7 +107,7 @@ sub fill_up
 	subpost('retry', 'all');
 	ok(wait_empty(), 'with one that works, mail goes');
 	is(got($s, 'no courier'), 'ann', 'once');
-	$B = $built;
+	$B = $BIN = $built;
 }
 
 # -- one that is short of descriptors
@@ -177,6 +178,33 @@ sub fill_up
 	ok(wait_empty(20), 'then all are sent');
 	is(scalar(grep { got($s, $_) ne 'ann' } 'last', map { "after $_" } 1 .. 20), 0, 'each once');
 	ok(wait_no_runner(), 'and nobody stays');
+}
+
+# -- couriers whose runner has died, and who tell the next at the same time
+
+{
+	begin('greeting reply "421 4.3.2 not now"');
+	post($_, [ 'ann@example.org', 'ben@example.org' ]) for 'one', 'two';
+	ok(log_has(qr/ down /), 'nothing leaves');
+	my @ids = queue_ids();
+	my @locks = map {
+		open my $fh, '<', spool() . "/queue/$_" or die "queue: $!";
+		flock $fh, LOCK_EX or die "flock: $!";
+		$fh;
+	} @ids;
+	my $to = pack_sockaddr_un(spool() . '/runner');
+
+	is(scalar(@ids), 2, 'two messages wait, and couriers have their locks');
+	socket my $fh, PF_UNIX, SOCK_DGRAM, 0 or die "socket: $!";
+	for my $words ('to %s 0 done none 250 - ok', 'to %s 1 later recipient 450 4.2.0 busy', 'end %s') {
+		send($fh, sprintf($words, $_), 0, $to) or die "send: $!" for @ids;
+	}
+	for (@ids) {
+		my $id = $_;
+
+		ok(wait_for(sub { (slurp(spool() . "/queue/$id.fate") // '') =~ /done/ }, 5, 'the fate'), 'what both tell in turns is written down');
+		is(join(' ', map { $_->{outcome} } @{ row_of($id)->{to} // [] }), 'done later', 'whole');
+	}
 }
 
 start_anew($s);

@@ -29,16 +29,21 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = (@Test::More::EXPORT, qw(
-	$B $T $HOME smarthost ini run start sendmail subpost mailq spool spew slurp
-	wait_for queue_ids wait_empty wait_no_runner runner_pid processes
+	$B $BIN $T $HOME smarthost ini run start sendmail subpost mailq spool spew slurp
+	wait_for wait_rest queue_ids wait_empty wait_no_runner runner_pid processes
 	can_switch_user time_limit new_letters letter nobody_answers
 ));
 
 use constant NOBODY => 65534;
 
 our $B = $ENV{SUBPOST_BUILD} // abs_path(dirname(__FILE__) . '/../../build');
+# Where the programs are that sendmail() and subpost() start, and all that these start:
+# beside it in tests/fast, a courier whose clock runs 50 times as fast.
+our $BIN = $B;
 our $T = tempdir('subpost-XXXXXX', TMPDIR => 1);
 our $HOME = "$T/home";
+
+our $JUDGED = 1;        # 0: others than the courier talk to the smarthosts
 
 my $owner = $$;         # a fork of the test must not clean up after it
 my $runs = 0;
@@ -110,7 +115,9 @@ sub wait_for
 # -- the far end
 
 # smarthost(script => TEXT, args => [...]): a Flow::Smarthost, below.  The
-# script's language stands at the top of smarthost.c.
+# script's language stands at the top of smarthost.c.  What its client said is
+# judged when the test ends (Wire.pm), and a fault fails the test; wire => {...}
+# are options for that; free => 1 among them, or $Flow::JUDGED = 0 for all, leaves it be.
 sub smarthost
 {
 	my $s = Flow::Smarthost->new("$T/smarthost-" . (@smarthosts + 1), @_);
@@ -146,7 +153,10 @@ sub ini
 			$text .= "$_ = $keys->{$_}\n" for grep { defined $keys->{$_} } sort keys %$keys;
 		}
 	}
-	return spew($path, $text, 0600);
+	# Whole at once: a runner that looks meanwhile would see two changes.
+	spew("$path.new", $text, 0600);
+	rename "$path.new", $path or die "$path: $!";
+	return $path;
 }
 
 sub defaults
@@ -159,6 +169,8 @@ sub defaults
 			user => 'user@example.net',
 			'password-file' => "$HOME/.config/subpost/password",
 			from => 'user@example.net',
+			# So that a test which waits for the end need not wait for that.
+			'keep-open' => 0,
 		},
 		identity => { domain => 'example.net', hostname => 'client.example.net' },
 	);
@@ -226,7 +238,7 @@ sub sendmail
 {
 	my ($args, $text, %o) = @_;
 
-	return run([ "$B/sendmail", @$args ], stdin => $text, %o);
+	return run([ "$BIN/sendmail", @$args ], stdin => $text, %o);
 }
 
 # subpost(ARG..., { OPTIONS of run })
@@ -234,7 +246,7 @@ sub subpost
 {
 	my %o = ref $_[-1] eq 'HASH' ? %{ pop() } : ();
 
-	return run([ "$B/subpost", @_ ], %o);
+	return run([ "$BIN/subpost", @_ ], %o);
 }
 
 sub mailq
@@ -360,6 +372,24 @@ sub wait_empty
 	return wait_for(sub { !queue_ids() }, $seconds, 'an empty queue');
 }
 
+# Until nothing moves: in two looks, a tenth of a second apart, no courier runs, and
+# these smarthosts have seen nothing new; or until the queue is empty.
+sub wait_rest
+{
+	my @servers = @_;
+	my ($last, $looks) = ('', 0);
+
+	return wait_for(sub {
+		my $now = join '|', map { $_->file('dialogue') =~ tr/\n// } @servers;
+
+		$looks = $now eq $last && !processes(qr/^subpost-courier/) ? $looks + 1 : 0;
+		$last = $now;
+		return 1 if !queue_ids() || $looks > 2;
+		sleep 0.1;
+		return 0;
+	}, 60, 'rest');
+}
+
 # Until nobody holds the queue's lock.
 sub wait_no_runner
 {
@@ -462,10 +492,11 @@ END {
 		end_processes();
 		for my $s (@smarthosts) {
 			my $ended = $s->stop;
+			my @faults = !$JUDGED || $s->{wire}{free} ? () : $s->faults(may_die => 1);
 
-			next if $ended == 0;
-			diag("the smarthost in $s->{dir} ended with $ended: " . $s->stderr);
-			$status ||= 1;
+			diag("the smarthost in $s->{dir} ended with $ended: " . $s->stderr) if $ended != 0;
+			diag("the client of $s->{dir} broke a rule: $_") for @faults;
+			$status ||= 1 if $ended != 0 || @faults;
 		}
 		if ($ENV{FLOW_KEEP}) {
 			diag("kept: $T");
@@ -524,12 +555,13 @@ package Flow::Smarthost;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Wire;
 
 sub new
 {
 	my ($class, $dir, %o) = @_;
 	my @args = @{ $o{args} // [] };
-	my $self = bless { dir => $dir, args => \@args }, $class;
+	my $self = bless { dir => $dir, args => \@args, wire => $o{wire} // {} }, $class;
 	my @script;
 
 	mkdir $dir, 0755 or die "$dir: $!";
@@ -580,6 +612,24 @@ sub dialogue
 
 # Every octet that the client said on connection N.
 sub raw { return $_[0]->file("raw.$_[1]") }
+# And every octet of both sides, for Wire.pm: the paths of all connections.
+sub recordings
+{
+	my $self = shift;
+
+	return sort { ($a =~ /(\d+)$/)[0] <=> ($b =~ /(\d+)$/)[0] } glob "$self->{dir}/wire.*";
+}
+
+# What an independent reader finds wrong with the client's side of them; HOW as
+# in Wire.pm.
+sub faults
+{
+	my ($self, %how) = @_;
+	my %options = (clear => $self->tls eq 'none', %how, %{ $self->{wire} });
+
+	return map { my $n = s/.*\.//r; map { "$_ on connection $n" } wire_faults(Flow::slurp($self->{dir} . "/wire.$n"), %options) }
+	    $self->recordings;
+}
 sub violations { return split /\n/, shift->file('violations') }
 
 # A hash a finished connection, in the order in which they ended.

@@ -6,8 +6,11 @@ use strict;
 use warnings;
 use Exporter 'import';
 use File::Path qw(make_path remove_tree);
+use IO::Socket::INET;
 
 our @EXPORT = qw(unpack_peer peer_libraries missing_libraries lacking_libraries run_quietly);
+our @EXPORT_OK = qw(peer_certificate free_port greets cannot slurp spew);
+our %EXPORT_TAGS = (tools => [ @EXPORT, @EXPORT_OK ]);
 
 my $updated = 0;
 
@@ -88,6 +91,82 @@ sub lacking_libraries
 	my %here = map { /^installed (\S+)/ ? ($1 => 1) : () } `dpkg-query -W -f '\${db:Status-Status} \${Package}\n'`;
 
 	return grep { /^lib/ && !/-perl$|:/ && !$here{$_} } map { /^(\w\S*)$/ } `apt-cache depends --recurse @no $package`;
+}
+
+# -- what the tools that start one need
+
+# Ends it: this machine cannot do it, and why.
+sub cannot
+{
+	print "@_\n";
+	exit 77;
+}
+
+sub spew
+{
+	my ($path, $text) = @_;
+	open my $f, '>', $path or die "$path: $!\n";
+	print $f $text;
+	close $f or die "$path: $!\n";
+}
+
+sub slurp
+{
+	my ($path) = @_;
+	open my $f, '<', $path or return '';
+	local $/;
+	return <$f> // '';
+}
+
+# DIR/ca.pem, server.pem and server.key, for localhost and 127.0.0.1.
+sub peer_certificate
+{
+	my ($dir) = @_;
+	# A configuration of our own: the machine's may add what it likes.
+	spew("$dir/openssl.cnf", <<'END');
+[req]
+distinguished_name = name
+[name]
+[ca]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+END
+	my @make = ('openssl', 'req', '-x509', '-config', "$dir/openssl.cnf", '-nodes', '-days', 30,
+	    '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
+	run_quietly(@make, '-subj', '/CN=Throw-away CA', '-extensions', 'ca',
+	    '-keyout', "$dir/ca.key", '-out', "$dir/ca.pem") &&
+	run_quietly(@make, '-subj', '/CN=localhost', '-extensions', 'server', '-CA', "$dir/ca.pem",
+	    '-CAkey', "$dir/ca.key", '-keyout', "$dir/server.key", '-out', "$dir/server.pem")
+	    or die "openssl could not make a certificate\n";
+}
+
+sub free_port
+{
+	my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1, Proto => 'tcp')
+	    or die "no free port on 127.0.0.1: $!\n";
+	return $s->sockport;
+}
+
+# Plain SMTP greets at once, implicit TLS waits for the client: for that one
+# an accepted connection has to do.
+sub greets
+{
+	my ($port, $wait_for_text) = @_;
+	my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp', Timeout => 2)
+	    or return 0;
+	return 1 if !$wait_for_text;
+	my $bits = '';
+	vec($bits, fileno $s, 1) = 1;
+	my $said = '';
+	return select($bits, undef, undef, 5) && sysread($s, $said, 512) && $said =~ /^220 /;
 }
 
 1;

@@ -28,9 +28,9 @@ submit_check_sender(struct counter *c, const char *sender, struct why *why)
 }
 
 enum outcome
-submit_check_recipient(struct counter *c, struct str spec, struct why *why)
+submit_check_recipient(struct counter *c, const char *sender, struct str spec, struct why *why)
 {
-	(void)c;
+	(void)c, (void)sender;
 	assert(spec.len > 0 && address_is_sendable(spec));
 	return box.judge_recipient != NULL ? box.judge_recipient(spec, why) : DONE;
 }
@@ -73,6 +73,14 @@ put_message(const struct submission *a)
 	put_wish("ret", w->ret != DSN_RETURN_UNSAID ? dsn_return_word(w->ret) : NULL);
 	put_wish("envid", w->envid);
 	buf_adds(&box.log, w->smtputf8 ? ";smtputf8" : "");
+	if (w->by != DSN_BY_UNSAID) {
+		buf_adds(&box.log, ";by=");
+		dsn_put_by(&box.log, w, w->by_seconds);
+	}
+	if (w->hold_for != 0 || w->hold_until != 0)
+		buf_addf(&box.log, ";hold=%u,%lld", (unsigned)w->hold_for, (long long)w->hold_until);
+	if (w->priority != 0)
+		buf_addf(&box.log, ";priority=%d", w->priority);
 	for (size_t i = 0; i < a->to->n; i++) {
 		const struct recipient *r = &a->to->v[i];
 
@@ -194,6 +202,25 @@ poll(struct pollfd *p, nfds_t n, int patience)
 
 /* ---- the two --------------------------------------------------------------------------- */
 
+/* Until when mail may be held is counted from now: two conversations that are compared may
+ * have begun in different seconds. */
+static void
+blank_moments(struct buf *replies)
+{
+	static const char word[] = "250-FUTURERELEASE ";
+	char *at = replies->p, *end = at + replies->len;
+
+	while (replies->len > 0 && (at = memmem(at, (size_t)(end - at), word, sizeof word - 1)) != NULL) {
+		bool counts = false;
+
+		for (at += sizeof word - 1; at < end && *at != '\r'; at++) {
+			counts = counts || *at == ' ';
+			if (counts && *at >= '1' && *at <= '9')
+				*at = '0';
+		}
+	}
+}
+
 enum outcome
 counter_converse(struct counter *c, struct str said, bool batch, bool (*cut_here)(size_t at),
     struct buf *replies, struct why *why)
@@ -214,6 +241,7 @@ counter_converse(struct counter *c, struct str said, bool batch, bool (*cut_here
 	lseek(out, 0, SEEK_SET);
 	unread = file_read_all(out, replies, SIZE_MAX);
 	assert(unread == 0);
+	blank_moments(replies);
 	close(out);
 	close(fds[0]);
 	close(fds[1]);

@@ -24,11 +24,11 @@ static const char alphabet[] = { '\r', '\n', '.', 'a' };
 static void
 adapt_in_pieces(struct str text, size_t piece, struct buf *out)
 {
-	struct adapt a = { 0 };
+	struct adapt a = { .terms.plain = true };
 
 	for (size_t at = 0; at < text.len; at += piece)
-		adapt_feed(&a, str_from(text.p + at, text.len - at < piece ? text.len - at : piece), out);
-	adapt_end(&a, out);
+		adapt_feed(&a, str_from(text.p + at, text.len - at < piece ? text.len - at : piece), out, &(struct why){ 0 });
+	adapt_end(&a, out, &(struct why){ 0 });
 }
 
 static void
@@ -212,12 +212,12 @@ nothing_can_be_smuggled_by_any_short_text_in_any_two_pieces(void **state)
 		for (unsigned number = 0; number < 1u << (2 * len); number++) {
 			spell(number, len, text);
 			for (size_t cut = 0; cut <= len; cut++) {
-				struct adapt a = { 0 };
+				struct adapt a = { .terms.plain = true };
 				struct buf out = { 0 };
 
-				adapt_feed(&a, str_from(text, cut), &out);
-				adapt_feed(&a, str_from(text + cut, len - cut), &out);
-				adapt_end(&a, &out);
+				adapt_feed(&a, str_from(text, cut), &out, &(struct why){ 0 });
+				adapt_feed(&a, str_from(text + cut, len - cut), &out, &(struct why){ 0 });
+				adapt_end(&a, &out, &(struct why){ 0 });
 				check_wire(str_from(text, len), buf_str(&out));
 				buf_free(&out);
 			}
@@ -266,13 +266,13 @@ nothing_can_be_smuggled_across_the_boundary_of_a_piece(void **state)
 static void
 what_is_there_already_is_appended_to(void **state)
 {
-	struct adapt a = { 0 };
+	struct adapt a = { .terms.plain = true };
 	struct buf out = { 0 };
 
 	(void)state;
 	buf_adds(&out, "before\r");
-	adapt_feed(&a, STR("a\rb"), &out);
-	adapt_end(&a, &out);
+	adapt_feed(&a, STR("a\rb"), &out, &(struct why){ 0 });
+	adapt_end(&a, &out, &(struct why){ 0 });
 	assert_string_equal(buf_c(&out), "before\ra b\r\n");
 	buf_free(&out);
 }
@@ -280,17 +280,200 @@ what_is_there_already_is_appended_to(void **state)
 static void
 after_its_end_it_is_ready_for_another_text(void **state)
 {
-	struct adapt a = { 0 };
+	struct adapt a = { .terms.plain = true };
 	struct buf out = { 0 };
 
 	(void)state;
-	adapt_feed(&a, STR("a\r"), &out);
-	adapt_end(&a, &out);
+	adapt_feed(&a, STR("a\r"), &out, &(struct why){ 0 });
+	adapt_end(&a, &out, &(struct why){ 0 });
 	buf_clear(&out);
-	adapt_feed(&a, STR(".\n"), &out);
-	adapt_end(&a, &out);
+	adapt_feed(&a, STR(".\n"), &out, &(struct why){ 0 });
+	adapt_end(&a, &out, &(struct why){ 0 });
 	assert_string_equal(buf_c(&out), "..\r\n");
 	buf_free(&out);
+}
+
+/* ---- what is not plain ------------------------------------------------------- */
+
+#define O "\xc3\xb6"
+
+static enum outcome
+run(struct adapt *a, struct str text, size_t piece, struct buf *out, struct why *why)
+{
+	enum outcome o = DONE;
+
+	for (size_t at = 0; at < text.len && o == DONE; at += piece)
+		o = adapt_feed(a, str_from(text.p + at, text.len - at < piece ? text.len - at : piece), out, why);
+	return o == DONE ? adapt_end(a, out, why) : o;
+}
+
+/* All looks; how many there were. */
+static unsigned
+look(struct adapt *a, struct str text, size_t piece)
+{
+	struct buf out = { 0 };
+	struct why why = { 0 };
+	unsigned looks = 0;
+
+	do {
+		assert_int_equal(run(a, text, piece, &out, &why), DONE);
+		looks++;
+	} while (!adapt_rewind(a));
+	/* A look writes nothing. */
+	assert_int_equal(out.len, 0);
+	return looks;
+}
+
+struct message {
+	struct adapt_terms terms;
+	struct str in;
+	const char *out;
+	unsigned looks;
+	size_t dots;
+	bool eight_bit;
+};
+
+static void
+check_messages(const struct message *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (size_t piece = 1; piece <= v[i].in.len; piece += 1 + piece / 8) {
+			struct adapt a = { .terms = v[i].terms };
+			struct buf out = { 0 };
+
+			assert_int_equal(look(&a, v[i].in, piece), v[i].looks);
+			assert_int_equal(adapt_size(&a), strlen(v[i].out) - v[i].dots);
+			assert_int_equal(adapt_is_eight_bit(&a), v[i].eight_bit);
+			assert_int_equal(run(&a, v[i].in, piece, &out, &(struct why){ 0 }), DONE);
+			assert_string_equal(buf_c(&out), v[i].out);
+			assert_int_equal(adapt_size(&a), strlen(v[i].out) - v[i].dots);
+			/* And as often as it is sent. */
+			assert_true(adapt_rewind(&a));
+			buf_clear(&out);
+			assert_int_equal(run(&a, v[i].in, piece, &out, &(struct why){ 0 }), DONE);
+			assert_string_equal(buf_c(&out), v[i].out);
+			adapt_free(&a);
+			buf_free(&out);
+		}
+	}
+}
+
+#define MIME "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: "
+
+static void
+what_is_written_is_what_was_counted(void **state)
+{
+	static const struct message messages[] = {
+		{ { .eight_bit = true }, STR("A: b\r\n\r\n.a\rb\0\n"), "A: b\r\n\r\n..a b \r\n", 1, 1, false },
+		{ { .eight_bit = true }, STR("A: b\n\n." O), "A: b\r\n" MIME "8bit\r\n\r\n.." O "\r\n", 2, 1, true },
+		{ { .eight_bit = false }, STR("\n.abcdefghijkl" O "\n.\n"), MIME "quoted-printable\r\n\r\n..abcdefghijkl=C3=B6\r\n..\r\n", 2, 2, false },
+		{ { .no_dots = true }, STR("\n.abcdefghijkl" O "\n.\n"), MIME "quoted-printable\r\n\r\n.abcdefghijkl=C3=B6\r\n.\r\n", 2, 0, false },
+		{ { .eight_bit = false }, STR("\n" O O O "\r"), MIME "base64\r\n\r\nw7bDtsO2DQ==\r\n", 2, 0, false },
+		{ { .eight_bit = true }, STR("A: b"), "A: b\r\n", 1, 0, false },
+		{ { .utf8_header = true }, STR("A: " O "\nMIME-Version: 1.0\n"), "A: " O "\r\nMIME-Version: 1.0\r\n", 1, 0, true },
+	};
+
+	(void)state;
+	check_messages(messages, COUNT(messages));
+}
+
+static void
+for_chunks_dots_are_not_doubled(void **state)
+{
+	struct adapt a = { .terms = { .plain = true, .no_dots = true } };
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_int_equal(run(&a, STR(".\n..a\n"), 1, &out, &(struct why){ 0 }), DONE);
+	assert_string_equal(buf_c(&out), ".\r\n..a\r\n");
+	assert_int_equal(adapt_size(&a), out.len);
+	adapt_free(&a);
+	buf_free(&out);
+}
+
+static void
+what_is_plain_needs_no_look(void **state)
+{
+	struct adapt a = { .terms.plain = true };
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_true(adapt_rewind(&a));
+	adapt_feed(&a, STR("a\n.b\r"), &out, &(struct why){ 0 });
+	/* To begin again in the middle forgets what came. */
+	assert_true(adapt_rewind(&a));
+	buf_clear(&out);
+	assert_int_equal(run(&a, STR(".b\n"), 9, &out, &(struct why){ 0 }), DONE);
+	assert_string_equal(buf_c(&out), "..b\r\n");
+	assert_int_equal(adapt_size(&a), 4);
+	assert_false(adapt_is_eight_bit(&a) || adapt_has_utf8_header(&a));
+	adapt_free(&a);
+	buf_free(&out);
+}
+
+static void
+a_look_that_is_broken_off_has_seen_nothing(void **state)
+{
+	struct adapt a = { .terms.eight_bit = true };
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_int_equal(adapt_feed(&a, STR("A: b\n\n" O "\n"), &out, &(struct why){ 0 }), DONE);
+	assert_false(adapt_rewind(&a));
+	assert_int_equal(look(&a, STR("A: b\n\nc\n"), 3), 1);
+	assert_int_equal(adapt_size(&a), 11);
+	assert_false(adapt_is_eight_bit(&a));
+	adapt_free(&a);
+	adapt_free(&a);
+	buf_free(&out);
+}
+
+static void
+what_cannot_go_is_told_by_the_look(void **state)
+{
+	static const struct {
+		struct adapt_terms terms;
+		const char *in, *status;
+	} rows[] = {
+		{ { .eight_bit = false }, "DKIM-Signature: x\n\n" O "\n", "5.6.2" },
+		{ { .eight_bit = true }, "From: " O "@x\n\n", "5.6.7" },
+		{ { .eight_bit = true }, "From: a@" O ".example\n\n", "5.6.7" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct adapt a = { .terms = rows[i].terms };
+		struct buf out = { 0 };
+		struct why why = { 0 };
+
+		assert_int_equal(run(&a, str_of(rows[i].in), 7, &out, &why), NEVER);
+		assert_int_equal(why.scope, SCOPE_MESSAGE);
+		assert_string_equal(why.status, rows[i].status);
+		assert_int_equal(out.len, 0);
+		adapt_free(&a);
+		buf_free(&out);
+	}
+}
+
+static void
+utf8_in_a_header_is_told_from_a_body(void **state)
+{
+	struct adapt a = { .terms = { .eight_bit = true, .utf8_header = true } };
+
+	(void)state;
+	look(&a, STR("A: b\nMIME-Version: 1.0\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\n" O "\n"), 99);
+	assert_true(adapt_is_eight_bit(&a));
+	assert_false(adapt_has_utf8_header(&a));
+	adapt_free(&a);
+	a.terms = (struct adapt_terms){ .eight_bit = true, .utf8_header = true };
+	look(&a, STR("A: " O "\n\nb\n"), 99);
+	assert_true(adapt_has_utf8_header(&a));
+	adapt_free(&a);
+	/* Octets that are no UTF-8 are no reason to ask for SMTPUTF8. */
+	a.terms = (struct adapt_terms){ .eight_bit = true, .utf8_header = true };
+	look(&a, STR("A: \xf6\n\nb\n"), 99);
+	assert_false(adapt_has_utf8_header(&a) || adapt_is_eight_bit(&a));
+	adapt_free(&a);
 }
 
 int
@@ -298,17 +481,30 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_line_ends_in_crlf),
-		cmocka_unit_test(a_dot_that_begins_a_line_is_doubled),
+		{ "L-02: a dot that begins a line is doubled",
+		    a_dot_that_begins_a_line_is_doubled, NULL, NULL, NULL },
 		cmocka_unit_test(a_dot_elsewhere_stays_as_it_is),
-		cmocka_unit_test(a_cr_that_ends_no_line_becomes_a_space),
+		{ "L-01: a CR that ends no line becomes a space",
+		    a_cr_that_ends_no_line_becomes_a_space, NULL, NULL, NULL },
 		cmocka_unit_test(a_nul_becomes_a_space),
-		cmocka_unit_test(a_last_line_without_an_end_gets_one),
-		cmocka_unit_test(an_empty_text_stays_empty),
+		{ "L-03: a last line without an end gets one",
+		    a_last_line_without_an_end_gets_one, NULL, NULL, NULL },
+		{ "L-03: an empty text stays empty",
+		    an_empty_text_stays_empty, NULL, NULL, NULL },
 		cmocka_unit_test(octets_over_127_pass_untouched),
-		cmocka_unit_test(nothing_can_be_smuggled_by_any_short_text_in_any_two_pieces),
-		cmocka_unit_test(nothing_can_be_smuggled_across_the_boundary_of_a_piece),
+		{ "L-01: nothing can be smuggled by any short text in any two pieces",
+		    nothing_can_be_smuggled_by_any_short_text_in_any_two_pieces, NULL, NULL, NULL },
+		{ "L-02: nothing can be smuggled across the boundary of a piece",
+		    nothing_can_be_smuggled_across_the_boundary_of_a_piece, NULL, NULL, NULL },
 		cmocka_unit_test(what_is_there_already_is_appended_to),
 		cmocka_unit_test(after_its_end_it_is_ready_for_another_text),
+		cmocka_unit_test(what_is_written_is_what_was_counted),
+		cmocka_unit_test(for_chunks_dots_are_not_doubled),
+		cmocka_unit_test(what_is_plain_needs_no_look),
+		cmocka_unit_test(a_look_that_is_broken_off_has_seen_nothing),
+		cmocka_unit_test(what_cannot_go_is_told_by_the_look),
+		{ "E-18: UTF-8 in a header is told from UTF-8 in a body, and from what is no UTF-8",
+		    utf8_in_a_header_is_told_from_a_body, NULL, NULL, NULL },
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

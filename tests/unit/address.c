@@ -810,7 +810,7 @@ main(void)
 		cmocka_unit_test(no_control_octet_passes_at_any_place),
 		cmocka_unit_test(a_tab_is_space_but_never_part_of_an_address),
 		cmocka_unit_test(comments_nest_64_deep_and_no_deeper),
-		cmocka_unit_test(an_address_over_its_limit_is_refused),
+		{ "L-06: an address over its limit is refused", an_address_over_its_limit_is_refused, NULL, NULL, NULL },
 		cmocka_unit_test(a_refusal_shows_the_element_masked_and_cut),
 		cmocka_unit_test(addresses_read_before_a_refusal_may_stay_and_are_freed),
 		cmocka_unit_test(display_names_are_unquoted_and_unfolded),

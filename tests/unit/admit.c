@@ -23,9 +23,9 @@
 static struct config
 config_of(char *senders, bool force)
 {
-	static char path[] = "/etc/subpost/subpost.ini";
+	static char path[] = "/etc/subpost/subpost.ini", none[] = "";
 
-	return (struct config){ .smarthost = { .senders = senders, .force_from = force },
+	return (struct config){ .smarthost = { .senders = senders, .recipients = none, .force_from = force },
 		.max_recipients = 3, .max_size = 1000, .path = path };
 }
 
@@ -108,6 +108,43 @@ an_envelope_is_what_smtp_can_carry(void **state)
 		for (size_t k = 0; k < e.n; k++)
 			free(to[k].address);
 		free(from);
+	}
+}
+
+/* To each of them, or it is not taken: whoever sends it learns that at once. */
+static void
+everybody_in_an_envelope_has_an_account(void **state)
+{
+	static const struct {
+		const char *senders, *recipients, *from, *to[3];
+		int want;
+	} rows[] = {
+		{ "", "", "a@x", { "b@y", "c@z" }, 0 },
+		{ "", "*@y", "a@x", { "b@y", "c@Y" }, 0 },
+		{ "", "*@y", "a@x", { "b@y", "c@z" }, 77 },
+		{ "", "*@y", "", { "c@z" }, 77 },
+		{ "*@x", "", "a@x", { "b@y" }, 0 },
+		{ "*@x", "", "a@z", { "b@y" }, 77 },
+		{ "*@x", "", "", { "b@y" }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char *senders = mem_dup(str_of(rows[i].senders)), *recipients = mem_dup(str_of(rows[i].recipients));
+		struct config c = config_of(senders, false);
+		struct recipient to[3] = { { 0 } };
+		struct envelope e = { .from = mem_dup(str_of(rows[i].from)), .to = to };
+		struct why why = { 0 };
+
+		c.smarthost.recipients = recipients;
+		for (; e.n < 3 && rows[i].to[e.n] != NULL; e.n++)
+			to[e.n].address = mem_dup(str_of(rows[i].to[e.n]));
+		assert_int_equal(status_of(admit_way(&c, &e, &why), &why), rows[i].want);
+		for (size_t k = 0; k < e.n; k++)
+			free(to[k].address);
+		free(e.from);
+		free(senders);
+		free(recipients);
 	}
 }
 
@@ -220,6 +257,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(senders_are_whom_the_account_carries),
 		cmocka_unit_test(an_envelope_is_what_smtp_can_carry),
+		cmocka_unit_test(everybody_in_an_envelope_has_an_account),
 		cmocka_unit_test(a_message_may_be_as_large_as_max_size),
 		cmocka_unit_test(a_disk_is_refused_before_it_is_full),
 	};

@@ -28,6 +28,7 @@
 struct world {
 	char root[64];
 	struct spool s;
+	struct config config;
 	struct await a;
 	struct fate f;
 	struct why why;
@@ -61,6 +62,8 @@ set_up(void **state)
 		return -1;
 	w->s = (struct spool)SPOOL_INIT;
 	w->a = (struct await)AWAIT_INIT;
+	config_defaults(&w->config);
+	w->a.config = &w->config;
 	*state = w;
 	if (spool_open(&w->s, w->root, "/x.ini", &w->why) != DONE)
 		return -1;
@@ -87,6 +90,7 @@ tear_down(void **state)
 	await_end(&w->a, &w->s, ID);
 	await_end(&w->a, &w->s, ID);
 	fate_free(&w->f);
+	config_free(&w->config);
 	spool_close(&w->s);
 	nftw(w->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(w);
@@ -196,12 +200,32 @@ static void
 or_else_what_is_wrong_with_the_account(void **state)
 {
 	struct world *w = *state;
-	struct health h = { .down = true, .since = 0, .step = 1 };
+	struct standing st = { .account = { .down = true, .since = 0, .step = 1 } };
 
-	snprintf(h.why.text, sizeof h.why.text, "no route");
-	assert_int_equal(health_store(&w->s, "default", &h, &w->why), DONE);
+	snprintf(st.account.why.text, sizeof st.account.why.text, "no route");
+	assert_int_equal(health_store(&w->s, "default", &st, &w->why), DONE);
 	expect(w, 1, LATER, 75, "still queued as " ID "; it will be sent, do not send it again; "
 	    "default is down since 1970-01-01T00:00:00Z, next try now: no route");
+}
+
+static void
+or_else_for_when_it_is(void **state)
+{
+	struct world *w = *state;
+	struct envelope e = { .arrived = 1795576000, .uid = 7, .from = sender, .to = recipients,
+		.n = COUNT(recipients), .wishes = { .hold_until = 4102444800 } };
+	struct draft d = { 0 };
+
+	assert_int_equal(unlinkat(w->s.queue, ID, 0), 0);
+	snprintf(e.id, sizeof e.id, "%s", ID);
+	assert_int_equal(spool_begin(&w->s, &d, &e, &w->why), DONE);
+	assert_int_equal(spool_commit(&w->s, &d, &w->why), DONE);
+	spool_release(&w->s, &d);
+	await_end(&w->a, &w->s, ID);
+	w->a.config = &w->config;
+	await_prepare(&w->a, &w->s, ID, false);
+	expect(w, 1, LATER, 75, "still queued as " ID "; it will be sent, do not send it again; it is for "
+	    "2100-01-01T00:00:00Z");
 }
 
 static void
@@ -339,6 +363,7 @@ main(void)
 		TEST(another_message_is_no_news),
 		TEST(what_waits_at_the_end_has_its_last_word_told),
 		TEST(or_else_what_is_wrong_with_the_account),
+		TEST(or_else_for_when_it_is),
 		TEST(while_one_is_refused_and_another_waits_we_wait_too),
 		TEST(held_is_told_at_once),
 		TEST(news_that_come_while_we_wait_end_the_wait),

@@ -41,7 +41,7 @@ struct world {
 	struct fence fence;
 	struct usage *usage;
 	struct config config;
-	char texts[6][40];
+	char texts[7][40];
 	struct clerk clerk;
 	bool seek_leaks;        /* a sanitizer does, when the clerk ends */
 	int box;                /* where a runner would be woken */
@@ -88,12 +88,13 @@ set_up(void **state)
 	fence_make(&w->fence, w->dir, &missing);
 	buf_free(&missing);
 	w->usage = usage_make();
-	w->config = (struct config){ .smarthost = { .name = text(w, 0, "default"), .senders = text(w, 1, "") },
+	w->config = (struct config){ .smarthost = { .name = text(w, 0, "default"), .senders = text(w, 1, ""),
+		.recipients = text(w, 6, "") },
 		.domain = text(w, 2, "example.org"), .hostname = text(w, 3, "host.example.org"),
 		.path = text(w, 4, "/etc/subpost/subpost.ini"), .received = true, .max_size = 1 << 20,
 		.max_recipients = 100, .service = { .user_messages = 10 } };
-	w->clerk = (struct clerk){ .uid = UID, .config = &w->config, .spool = &w->s, .usage = w->usage,
-		.fence = &w->fence };
+	w->clerk = (struct clerk){ .uid = UID, .config = &w->config, .whole = &w->config, .spool = &w->s,
+		.usage = w->usage, .fence = &w->fence };
 	return 0;
 }
 
@@ -464,6 +465,52 @@ what_is_not_to_be_taken_is_refused_and_leaves_nothing(void **state)
 	}
 }
 
+/* An envelope with wishes of when; the clerk's answer, and what is queued of it. */
+static void
+expect_wishes(struct world *w, struct wishes wishes, const char *want, struct wishes kept)
+{
+	char from[] = "a@example.org", address[] = "b@example.org";
+	struct recipient to = { .address = address };
+	struct envelope e = { .id = OTHER_ID, .from = from, .to = &to, .n = 1, .wishes = wishes };
+	struct letter l = LETTER_INIT;
+	struct buf text = { 0 };
+	struct caller c;
+
+	envelope_write(&e, &text);
+	come(w, &c);
+	say(&c, 'h', STR(DESK_HELLO_TEXT));
+	say(&c, 'e', buf_str(&text));
+	say(&c, 't', STR(TEXT));
+	say(&c, 'z', STR(""));
+	assert_true(hear(&c));
+	expect_heard(&c, want);
+	if (strcmp(want, "done 0") == 0) {
+		assert_int_equal(spool_read(&w->s, SPOOL_QUEUE, c.id, &l, &w->why), DONE);
+		assert_int_equal(l.envelope.wishes.priority, kept.priority);
+		assert_int_equal(l.envelope.wishes.hold_until, kept.hold_until);
+		assert_int_equal(l.envelope.wishes.by_seconds, kept.by_seconds);
+		spool_letter_free(&l);
+	}
+	part(&c);
+	buf_free(&text);
+}
+
+static void
+wishes_of_when_are_kept_and_only_operators_go_before_others(void **state)
+{
+	struct world *w = *state;
+	time_t now = time(NULL), later = now + DSN_HOLD_MAX - 60;
+
+	expect_wishes(w, (struct wishes){ .priority = 5 }, "done 0", (struct wishes){ 0 });
+	expect_wishes(w, (struct wishes){ .priority = -5 }, "done 0", (struct wishes){ .priority = -5 });
+	expect_wishes(w, (struct wishes){ .hold_until = later }, "done 0", (struct wishes){ .hold_until = later });
+	expect_wishes(w, (struct wishes){ .hold_until = now + DSN_HOLD_MAX + 600 }, "never 65", (struct wishes){ 0 });
+	expect_wishes(w, (struct wishes){ .by = DSN_BY_RETURN, .by_seconds = 9 }, "done 0",
+	    (struct wishes){ .by_seconds = 9 });
+	w->clerk.operator = true;
+	expect_wishes(w, (struct wishes){ .priority = 5 }, "done 0", (struct wishes){ .priority = 5 });
+}
+
 /* Brings one message, and hears what that was answered. */
 static void
 expect_answer(struct world *w, struct str words, const char *want, const char *said)
@@ -488,6 +535,8 @@ the_policy_is_asked_again(void **state)
 	expect_answer(w, STR(TEXT), "never 77", "senders in /etc/subpost/subpost.ini");
 	w->config.smarthost.force_from = true;
 	expect_answer(w, STR(TEXT), "done 0", "");
+	snprintf(w->texts[6], sizeof w->texts[6], "*@example.net");
+	expect_answer(w, STR(TEXT), "never 77", "no account carries mail from ");
 }
 
 static void
@@ -1085,6 +1134,7 @@ main(void)
 		TEST(received_can_be_left_out_and_the_text_is_made_canonical),
 		TEST(many_come_over_one_connection_and_a_refused_one_is_between_them),
 		TEST(what_is_not_to_be_taken_is_refused_and_leaves_nothing),
+		TEST(wishes_of_when_are_kept_and_only_operators_go_before_others),
 		TEST(the_policy_is_asked_again),
 		TEST(a_message_over_max_size_is_refused_while_it_comes),
 		TEST(who_has_much_waiting_or_comes_too_fast_is_put_off),

@@ -27,6 +27,21 @@
 
 #include "conn.h"
 
+static enum outcome
+reach(struct conn *c, const char *host, unsigned port, struct why *why)
+{
+	return conn_open(c, &(struct conn_terms){ .host = host, .port = port, .source = "" }, why);
+}
+
+static enum outcome
+prepare(struct tls **t, const char *name, const char *ca_file, struct why *why)
+{
+	const struct tls_terms terms = { .ca_file = ca_file, .pin = "", .cert_file = "", .key_file = "" };
+	enum outcome o = tls_prepare(t, &terms, why);
+
+	return o == DONE ? tls_expect(*t, name, NULL, why) : o;
+}
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define PATIENCE 5.0            /* seconds for what should be there at once */
 #define LATE 2.5                /* what a deadline of 0.3 may take on a busy machine */
@@ -494,7 +509,7 @@ open_to(struct conn *c, const struct peer *p)
 {
 	struct why why = { 0 };
 
-	if (conn_open(c, p->family == AF_INET6 ? "::1" : "127.0.0.1", p->port, &why) != DONE)
+	if (reach(c, p->family == AF_INET6 ? "::1" : "127.0.0.1", p->port, &why) != DONE)
 		fail_msg("%s", why.text);
 	if (p->small_buffers > 0) {
 		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &p->small_buffers, sizeof p->small_buffers);
@@ -557,7 +572,7 @@ expect_no_reply(struct conn *c, double seconds, const char *words)
 static enum outcome
 secure_as(struct conn *c, struct tls **tls, const char *name, struct why *why)
 {
-	if (tls_prepare(tls, name, ca_file, why) != DONE)
+	if (prepare(tls, name, ca_file, why) != DONE)
 		fail_msg("%s", why->text);
 	return conn_start_tls(c, *tls, PATIENCE, why);
 }
@@ -758,7 +773,7 @@ a_refused_connection_names_host_port_and_every_address(void **state)
 
 	(void)state;
 	assert_int_equal(getaddrinfo("localhost", NULL, &hints, &list), 0);
-	is_server_trouble(conn_open(&c, "localhost", port, &why), &why, "refused");
+	is_server_trouble(reach(&c, "localhost", port, &why), &why, "refused");
 	snprintf(words, sizeof words, "cannot reach localhost:%u: ", port);
 	says(&why, words);
 	for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
@@ -792,7 +807,7 @@ an_unreachable_port_comes_with_the_next_step(void **state)
 		struct conn c = CONN_INIT;
 		struct why why = { 0 };
 
-		is_server_trouble(conn_open(&c, "255.255.255.255", cases[i].port, &why), &why, cases[i].words);
+		is_server_trouble(reach(&c, "255.255.255.255", cases[i].port, &why), &why, cases[i].words);
 		conn_close(&c);
 	}
 }
@@ -807,7 +822,7 @@ a_name_that_does_not_resolve_is_told_with_its_host(void **state)
 	struct why why = { 0 };
 
 	(void)state;
-	is_server_trouble(conn_open(&c, host, 587, &why), &why, "cannot resolve a123456789b");
+	is_server_trouble(reach(&c, host, 587, &why), &why, "cannot resolve a123456789b");
 	assert_string_equal(why.status, "4.4.3");
 	conn_close(&c);
 }
@@ -1758,7 +1773,7 @@ a_handshake_that_hangs_ends_at_the_deadline(void **state)
 
 	(void)state;
 	open_to(&c, p);
-	assert_int_equal(tls_prepare(&tls, "mail.example.com", ca_file, &why), DONE);
+	assert_int_equal(prepare(&tls, "mail.example.com", ca_file, &why), DONE);
 	began = now();
 	is_server_trouble(conn_start_tls(&c, tls, 0.3, &why), &why, "did not finish the TLS handshake");
 	assert_true(now() - began >= 0.3 && now() - began < LATE);
@@ -1841,6 +1856,159 @@ each_flight_of_the_handshake_is_one_segment(void **state)
 	}
 }
 
+/* Handshake, one command, an answer; what the command came with is counted. */
+static void
+hear_then_answer(struct peer *p)
+{
+	if (!shake_hands(p))
+		return;
+	hear_text(p);
+	say(p, STR("250 hello\r\n"));
+	hear_all(p);
+}
+
+static void
+what_we_say_first_goes_with_the_end_of_the_handshake(void **state)
+{
+	static const struct {
+		const char *version;
+		unsigned segments;
+	} rows[] = {
+		/* ClientHello; Finished with EHLO; close_notify. */
+		{ "NORMAL:-VERS-ALL:+VERS-TLS1.3", 3 },
+		/* Here the server has the last word of the handshake. */
+		{ "NORMAL:-VERS-ALL:+VERS-TLS1.2", 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct peer *p = peer_start((struct peer){ .script = hear_then_answer,
+		    .priority = rows[i].version });
+		struct conn c = CONN_INIT;
+		struct tls *tls = NULL;
+
+		open_to(&c, p);
+		secure(&c, &tls);
+		conn_put(&c, STR("EHLO client.example.net\r\n"));
+		expect_code(&c, 250);
+		conn_close(&c);
+		tls_free(&tls);
+		peer_end(p);
+		assert_int_equal(p->segments, rows[i].segments);
+	}
+}
+
+/* ---- promises: names, pins, bindings ---- */
+
+static enum outcome
+agree_as(struct peer *p, const struct tls_terms *terms, const char *name, const char *or_else,
+    struct tls **tls, struct why *why)
+{
+	struct conn c = CONN_INIT;
+	enum outcome o;
+
+	open_to(&c, p);
+	assert_int_equal(tls_prepare(tls, terms, why), DONE);
+	assert_int_equal(tls_expect(*tls, name, or_else, why), DONE);
+	if ((o = conn_start_tls(&c, *tls, PATIENCE, why)) == DONE)
+		expect_code(&c, 220);
+	conn_close(&c);
+	return o;
+}
+
+static void
+another_name_will_do_and_no_third(void **state)
+{
+	static const struct {
+		const char *name, *or_else;
+		enum outcome o;
+	} rows[] = {
+		{ "mail.example.com", NULL, DONE }, { "mail.example.com", "example.com", DONE },
+		{ "smtp.example.com", "mail.example.com", DONE },
+		{ "smtp.example.com", "example.com", LATER }, { "smtp.example.com", NULL, LATER },
+	};
+	const struct tls_terms terms = { .ca_file = ca_file, .pin = "", .cert_file = "", .key_file = "" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct peer *p = peer_start((struct peer){ .say = "220 hi\r\n" });
+		struct tls *tls = NULL;
+		struct why why = { 0 };
+
+		assert_int_equal(agree_as(p, &terms, rows[i].name, rows[i].or_else, &tls, &why), rows[i].o);
+		if (rows[i].o != DONE && rows[i].or_else != NULL)
+			says(&why, "is for mail.example.com and not for smtp.example.com or example.com");
+		tls_free(&tls);
+		peer_end(p);
+		/* The server is asked for the first one. */
+		assert_string_equal(p->sni, rows[i].name);
+	}
+}
+
+static void
+the_end_of_a_certificate_is_known_after_the_handshake(void **state)
+{
+	const struct tls_terms terms = { .ca_file = ca_file, .pin = "", .cert_file = "", .key_file = "" };
+	struct peer *p = peer_start((struct peer){ .say = "220 hi\r\n",
+	    .recipe = &(struct recipe){ .from = -1, .to = 3 } });
+	struct tls *tls = NULL;
+	struct why why = { 0 };
+	time_t end;
+
+	(void)state;
+	assert_int_equal(agree_as(p, &terms, "mail.example.com", NULL, &tls, &why), DONE);
+	end = tls_expires(tls);
+	assert_in_range(end, time(NULL) + 3 * DAY - 600, time(NULL) + 3 * DAY);
+	tls_free(&tls);
+	peer_end(p);
+}
+
+static void
+tell_binding(struct peer *p)
+{
+	gnutls_datum_t octets = { 0 };
+
+	if (!shake_hands(p))
+		return;
+	if (gnutls_session_channel_binding(p->tls, GNUTLS_CB_TLS_EXPORTER, &octets) == 0) {
+		memcpy(p->heard, octets.data, octets.size);
+		gnutls_free(octets.data);
+	}
+	say(p, STR("220 hi\r\n"));
+}
+
+static void
+both_ends_have_one_binding_or_none(void **state)
+{
+	static const struct {
+		const char *priority;
+		bool has;
+	} rows[] = {
+		{ "NORMAL:-VERS-ALL:+VERS-TLS1.3", true }, { "NORMAL:-VERS-ALL:+VERS-TLS1.2", true },
+		/* Without an extended master secret it binds nothing. */
+		{ "NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH", false },
+	};
+	const struct tls_terms terms = { .ca_file = ca_file, .pin = "", .cert_file = "", .key_file = "" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct peer *p = peer_start((struct peer){ .script = tell_binding,
+		    .priority = rows[i].priority });
+		struct buf binding = { 0 };
+		struct tls *tls = NULL;
+		struct why why = { 0 };
+
+		assert_int_equal(agree_as(p, &terms, "mail.example.com", NULL, &tls, &why), DONE);
+		peer_end(p);
+		assert_int_equal(tls_binding(tls, &binding), rows[i].has);
+		assert_int_equal(binding.len, rows[i].has ? 32 : 0);
+		if (rows[i].has)
+			assert_memory_equal(binding.p, p->heard, 32);
+		buf_free(&binding);
+		tls_free(&tls);
+	}
+}
+
 static void
 no_file_is_opened_once_the_connection_stands(void **state)
 {
@@ -1852,7 +2020,7 @@ no_file_is_opened_once_the_connection_stands(void **state)
 	enum outcome o;
 
 	(void)state;
-	assert_int_equal(tls_prepare(&tls, "mail.example.com", ca_file, &why), DONE);
+	assert_int_equal(prepare(&tls, "mail.example.com", ca_file, &why), DONE);
 	open_to(&c, p);
 	ask_for_tls(&c);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
@@ -2010,6 +2178,24 @@ endless_warnings_are_broken_off(void **state)
 }
 
 static void
+flood_key_updates(struct peer *p)
+{
+	if (!shake_hands(p))
+		return;
+	for (int i = 0; i < 10000 && gnutls_session_key_update(p->tls, 0) == 0; i++)
+		;
+	say(p, STR("250 late\r\n"));
+}
+
+static void
+key_updates_without_end_are_broken_off(void **state)
+{
+	(void)state;
+	no_reply_within_tls((struct peer){ .script = flood_key_updates,
+		.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3" }, "broke instead of answering");
+}
+
+static void
 change_keys_while_reading(struct peer *p)
 {
 	static char sink[65536];
@@ -2088,7 +2274,7 @@ a_missing_or_useless_ca_file_is_named(void **state)
 		struct tls *tls = NULL;
 		struct why why = { 0 };
 
-		is_server_trouble(tls_prepare(&tls, "mail.example.com", cases[i].file, &why), &why,
+		is_server_trouble(prepare(&tls, "mail.example.com", cases[i].file, &why), &why,
 		    cases[i].words);
 		tls_free(&tls);
 		tls_free(&tls);
@@ -2102,7 +2288,7 @@ the_systems_trust_store_is_used_or_its_package_named(void **state)
 	struct why why = { 0 };
 
 	(void)state;
-	if (tls_prepare(&tls, "mail.example.com", "", &why) == DONE)
+	if (prepare(&tls, "mail.example.com", "", &why) == DONE)
 		assert_string_equal(why.text, "");
 	else if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) == 0)
 		fail_msg("%s", why.text);
@@ -2124,6 +2310,9 @@ what_was_never_opened_can_be_closed(void **state)
 	tls_free(&tls);
 	assert_int_equal(c.fd, -1);
 }
+
+/* One that keeps a row of the standards or of the history of such programs. */
+#define promise(name, f) { name, f, NULL, NULL, NULL }
 
 int
 main(void)
@@ -2159,52 +2348,57 @@ main(void)
 		cmocka_unit_test(an_extra_answer_in_the_same_segment_is_a_surprise),
 		cmocka_unit_test(a_closed_connection_is_a_surprise),
 		cmocka_unit_test(a_quiet_connection_has_no_surprise_in_tls),
-		cmocka_unit_test(a_tls_record_without_data_is_no_surprise),
+		promise("D7: a tls record without data is no surprise", a_tls_record_without_data_is_no_surprise),
 		cmocka_unit_test(an_extra_answer_within_tls_is_a_surprise),
 		cmocka_unit_test(tls_1_3_is_spoken),
 		cmocka_unit_test(tls_1_2_is_spoken),
-		cmocka_unit_test(tls_1_1_is_refused),
-		cmocka_unit_test(a_certificate_for_another_name_is_refused_with_its_names),
-		cmocka_unit_test(an_expired_certificate_is_refused_with_both_dates),
-		cmocka_unit_test(a_certificate_of_the_future_is_refused_with_both_dates),
-		cmocka_unit_test(a_self_signed_certificate_is_refused_and_called_so),
-		cmocka_unit_test(an_unknown_issuer_is_refused_and_named),
+		promise("X-06: tls 1 1 is refused", tls_1_1_is_refused),
+		promise("X-13, D3: a certificate for another name is refused with its names", a_certificate_for_another_name_is_refused_with_its_names),
+		promise("D3, D10: an expired certificate is refused with both dates", an_expired_certificate_is_refused_with_both_dates),
+		promise("D3, D10: a certificate of the future is refused with both dates", a_certificate_of_the_future_is_refused_with_both_dates),
+		promise("X-03, D3: a self signed certificate is refused and called so", a_self_signed_certificate_is_refused_and_called_so),
+		promise("X-03, D3: an unknown issuer is refused and named", an_unknown_issuer_is_refused_and_named),
 		cmocka_unit_test(everything_wrong_is_told_at_once),
-		cmocka_unit_test(a_name_only_in_the_cn_does_not_count),
-		cmocka_unit_test(the_cn_does_not_count_beside_an_address_either),
-		cmocka_unit_test(an_address_in_the_san_is_accepted_v4_and_v6),
-		cmocka_unit_test(another_address_in_the_san_is_refused_v4_and_v6),
-		cmocka_unit_test(an_address_as_a_dns_name_or_in_the_cn_does_not_count),
-		cmocka_unit_test(a_wildcard_stands_for_one_whole_label_only),
-		cmocka_unit_test(a_nul_in_a_name_does_not_end_it),
+		promise("X-13: a name only in the cn does not count", a_name_only_in_the_cn_does_not_count),
+		promise("X-13: the cn does not count beside an address either", the_cn_does_not_count_beside_an_address_either),
+		promise("X-15: an address in the san is accepted v4 and v6", an_address_in_the_san_is_accepted_v4_and_v6),
+		promise("X-15: another address in the san is refused v4 and v6", another_address_in_the_san_is_refused_v4_and_v6),
+		promise("X-15: an address as a dns name or in the cn does not count", an_address_as_a_dns_name_or_in_the_cn_does_not_count),
+		promise("X-14, D5: a wildcard stands for one whole label only", a_wildcard_stands_for_one_whole_label_only),
+		promise("D4: a nul in a name does not end it", a_nul_in_a_name_does_not_end_it),
 		cmocka_unit_test(a_certificate_for_clients_is_refused),
 		cmocka_unit_test(a_weak_key_is_refused),
 		cmocka_unit_test(a_weak_signature_is_refused),
 		cmocka_unit_test(a_certificate_that_is_no_ca_cannot_issue_others),
 		cmocka_unit_test(a_chain_over_an_intermediate_is_accepted),
 		cmocka_unit_test(a_chain_in_a_wrong_order_with_a_stranger_in_it_is_accepted),
-		cmocka_unit_test(sni_is_sent_for_names_and_never_for_addresses),
-		cmocka_unit_test(starttls_switches_a_running_conversation),
-		cmocka_unit_test(plaintext_behind_the_220_in_one_segment_is_refused),
-		cmocka_unit_test(plaintext_in_a_second_segment_before_our_hello_is_refused),
-		cmocka_unit_test(plaintext_in_place_of_the_server_hello_is_refused),
+		promise("X-16: sni is sent for names and never for addresses", sni_is_sent_for_names_and_never_for_addresses),
+		promise("X-07: starttls switches a running conversation", starttls_switches_a_running_conversation),
+		promise("X-11, D2: plaintext behind the 220 in one segment is refused", plaintext_behind_the_220_in_one_segment_is_refused),
+		promise("X-11, D2: plaintext in a second segment before our hello is refused", plaintext_in_a_second_segment_before_our_hello_is_refused),
+		promise("X-11, D2: plaintext in place of the server hello is refused", plaintext_in_place_of_the_server_hello_is_refused),
 		cmocka_unit_test(a_plain_port_that_was_taken_for_tls_is_told_apart),
 		cmocka_unit_test(a_handshake_that_hangs_ends_at_the_deadline),
 		cmocka_unit_test(a_close_in_the_handshake_is_told_as_what_it_is),
 		cmocka_unit_test(a_reset_in_the_handshake_is_told_as_what_it_is),
 		cmocka_unit_test(an_alert_of_the_server_is_told_in_words),
 		cmocka_unit_test(each_flight_of_the_handshake_is_one_segment),
+		cmocka_unit_test(what_we_say_first_goes_with_the_end_of_the_handshake),
+		cmocka_unit_test(another_name_will_do_and_no_third),
+		cmocka_unit_test(the_end_of_a_certificate_is_known_after_the_handshake),
+		promise("D8: both ends have one binding or none", both_ends_have_one_binding_or_none),
 		cmocka_unit_test(no_file_is_opened_once_the_connection_stands),
-		cmocka_unit_test(tls_that_is_cut_in_an_answer_is_told_as_cut),
-		cmocka_unit_test(tls_that_is_ended_in_an_answer_is_no_answer),
+		promise("X-18, D6: tls that is cut in an answer is told as cut", tls_that_is_cut_in_an_answer_is_told_as_cut),
+		promise("X-18, D6: tls that is ended in an answer is no answer", tls_that_is_ended_in_an_answer_is_no_answer),
 		cmocka_unit_test(a_forged_record_breaks_the_connection),
 		cmocka_unit_test(a_fatal_alert_is_told_in_words),
-		cmocka_unit_test(renegotiation_is_declined_and_the_talk_goes_on),
-		cmocka_unit_test(endless_warnings_are_broken_off),
-		cmocka_unit_test(key_updates_while_we_write_lose_nothing),
-		cmocka_unit_test(closing_ends_tls_politely),
-		cmocka_unit_test(a_missing_or_useless_ca_file_is_named),
-		cmocka_unit_test(the_systems_trust_store_is_used_or_its_package_named),
+		promise("D7: renegotiation is declined and the talk goes on", renegotiation_is_declined_and_the_talk_goes_on),
+		promise("D7: endless warnings are broken off", endless_warnings_are_broken_off),
+		promise("D7: key updates without end are broken off", key_updates_without_end_are_broken_off),
+		promise("D7: key updates while we write lose nothing", key_updates_while_we_write_lose_nothing),
+		promise("X-18: closing ends tls politely", closing_ends_tls_politely),
+		promise("D10: a missing or useless ca file is named", a_missing_or_useless_ca_file_is_named),
+		promise("D10: the systems trust store is used or its package named", the_systems_trust_store_is_used_or_its_package_named),
 		cmocka_unit_test(what_was_never_opened_can_be_closed),
 	};
 

@@ -166,6 +166,73 @@ wishes_are_copied_whole_and_freed_twice(void **state)
 	wishes_free(&b);
 }
 
+/* RFC 2852 section 4. */
+static void
+by_when_is_seconds_and_a_mode(void **state)
+{
+	static const struct {
+		const char *text, *written;     /* NULL: refused */
+		int32_t seconds;
+	} rows[] = {
+		{ "7;R", "7;R", 7 }, { "7;rt", "7;RT", 7 }, { "0;N", "0;N", 0 }, { "-7;n", "-7;N", -7 },
+		{ "-999999999;NT", "-999999999;NT", -999999999 }, { "0007;R", "7;R", 7 },
+		{ "0;R", NULL, 0 }, { "-1;R", NULL, 0 }, { "7", NULL, 0 }, { "7;", NULL, 0 }, { ";R", NULL, 0 },
+		{ "7;T", NULL, 0 }, { "7;TR", NULL, 0 }, { "7;RX", NULL, 0 }, { "7;R ", NULL, 0 },
+		{ " 7;R", NULL, 0 }, { "+7;R", NULL, 0 }, { "7.0;R", NULL, 0 }, { "1000000000;R", NULL, 0 },
+		{ "--7;N", NULL, 0 }, { "", NULL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct wishes w = { 0 };
+		struct buf out = { 0 };
+		bool good = dsn_parse_by(str_of(rows[i].text), &w);
+
+		if (good != (rows[i].written != NULL))
+			fail_msg("%s", rows[i].text);
+		assert_int_equal(w.by_seconds, rows[i].seconds);
+		if (good) {
+			dsn_put_by(&out, &w, w.by_seconds);
+			assert_string_equal(buf_c(&out), rows[i].written);
+		} else {
+			assert_true(w.by == DSN_BY_UNSAID && !w.by_trace);
+		}
+		buf_free(&out);
+	}
+}
+
+static void
+a_deadline_is_there_only_where_late_is_never(void **state)
+{
+	const struct wishes none = { 0 }, notify = { .by = DSN_BY_NOTIFY, .by_seconds = 60 },
+		returned = { .by = DSN_BY_RETURN, .by_seconds = 60 };
+
+	(void)state;
+	assert_int_equal(dsn_deadline(&none, 1000), 0);
+	assert_int_equal(dsn_deadline(&notify, 1000), 0);
+	assert_int_equal(dsn_deadline(&returned, 1000), 1060);
+}
+
+static void
+a_priority_is_a_number_up_to_nine_either_way(void **state)
+{
+	static const struct {
+		const char *text;
+		int priority;           /* 77: refused */
+	} rows[] = {
+		{ "0", 0 }, { "9", 9 }, { "-9", -9 }, { "10", 77 }, { "-10", 77 }, { "+1", 77 }, { "", 77 },
+		{ "-", 77 }, { "urgent", 77 }, { "1 ", 77 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int priority = 77;
+
+		assert_int_equal(dsn_parse_priority(str_of(rows[i].text), &priority), rows[i].priority != 77);
+		assert_int_equal(priority, rows[i].priority);
+	}
+}
+
 int
 main(void)
 {
@@ -173,6 +240,9 @@ main(void)
 		cmocka_unit_test(notify_is_never_or_a_list_of_the_others),
 		cmocka_unit_test(a_failure_is_told_unless_the_sender_wished_otherwise),
 		cmocka_unit_test(the_words_of_ret_and_body_are_taken_without_case_and_no_others),
+		cmocka_unit_test(by_when_is_seconds_and_a_mode),
+		cmocka_unit_test(a_deadline_is_there_only_where_late_is_never),
+		cmocka_unit_test(a_priority_is_a_number_up_to_nine_either_way),
 		cmocka_unit_test(every_octet_becomes_xtext_that_says_it),
 		cmocka_unit_test(what_is_no_xtext_is_seen),
 		cmocka_unit_test(what_is_no_xtext_is_shown_as_it_is),

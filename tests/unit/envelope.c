@@ -212,6 +212,10 @@ check_round_trip(const struct envelope *e)
 	assert_true(back.wishes.ret == e->wishes.ret && back.wishes.body == e->wishes.body);
 	assert_true(back.wishes.smtputf8 == e->wishes.smtputf8);
 	assert_true(back.wishes.requiretls == e->wishes.requiretls);
+	assert_true(back.wishes.by == e->wishes.by && back.wishes.by_trace == e->wishes.by_trace);
+	assert_true(back.wishes.by_seconds == e->wishes.by_seconds);
+	assert_true(back.wishes.hold_until == e->wishes.hold_until);
+	assert_true(back.wishes.priority == e->wishes.priority);
 	assert_true(str_eq(str_of(back.wishes.envid), str_of(e->wishes.envid)));
 	for (size_t i = 0; i < e->n; i++) {
 		assert_string_equal(back.to[i].address, e->to[i].address);
@@ -256,11 +260,18 @@ the_wishes_come_back_as_they_were_written(void **state)
 	char from[] = "a@x", envid[] = "QQ+2B\\314159", orcpt[] = "rfc822;B\\+3Db@x", address[] = "b@y";
 
 	(void)state;
-	for (unsigned bits = 0; bits < 64; bits++) {
+	for (unsigned bits = 0; bits < 512; bits++) {
 		struct recipient to[COUNT(notify)];
 		struct envelope e = { .id = ID, .arrived = 5, .uid = 7, .from = from, .to = to,
 			.n = COUNT(notify), .wishes = { .ret = bits % 3, .body = bits / 3 % 3,
-			.envid = bits & 8 ? envid : NULL, .smtputf8 = bits & 16, .requiretls = bits & 32 } };
+			.envid = bits & 8 ? envid : NULL, .smtputf8 = bits & 16, .requiretls = bits & 32,
+			.priority = (int)(bits % 19) - 9, .hold_until = bits & 64 ? 1795575990 : 0 } };
+
+		if ((bits & 384) != 0) {
+			e.wishes.by = bits & 128 ? DSN_BY_RETURN : DSN_BY_NOTIFY;
+			e.wishes.by_trace = bits & 256;
+			e.wishes.by_seconds = bits & 128 ? (int32_t)bits : 300 - (int32_t)bits;
+		}
 
 		for (size_t i = 0; i < COUNT(notify); i++)
 			to[i] = (struct recipient){ address, notify[i], (bits + i) % 2 ? orcpt : NULL };
@@ -358,6 +369,17 @@ a_damaged_envelope_is_refused_with_a_reason(void **state)
 		    "2345678901234567890123456789012345678901234567890\nto b@x\n\n") },
 		{ "a body of another kind", STR(GOOD "body BINARYMIME\nto b@x\n\n") },
 		{ "a no", STR(GOOD "requiretls no\nto b@x\n\n") },
+		{ "a by of nothing", STR(GOOD "by 0;R\nto b@x\n\n") },
+		{ "a by in small letters", STR(GOOD "by 7;r\nto b@x\n\n") },
+		{ "a by with a zero before it", STR(GOOD "by 07;R\nto b@x\n\n") },
+		{ "a by of less than nothing", STR(GOOD "by -0;N\nto b@x\n\n") },
+		{ "a by without a mode", STR(GOOD "by 7\nto b@x\n\n") },
+		{ "a hold until the beginning", STR(GOOD "hold-until 0\nto b@x\n\n") },
+		{ "a hold until a date", STR(GOOD "hold-until 2026-12-01T08:00:00Z\nto b@x\n\n") },
+		{ "a hold for a while", STR(GOOD "hold-for 60\nto b@x\n\n") },
+		{ "a priority of everybody's", STR(GOOD "priority 0\nto b@x\n\n") },
+		{ "a priority above all", STR(GOOD "priority 10\nto b@x\n\n") },
+		{ "wishes in another order", STR(GOOD "priority 1\nby 7;R\nto b@x\n\n") },
 		{ "a yes with more", STR(GOOD "smtputf8 yes x\nto b@x\n\n") },
 		{ "a notify before any recipient", STR(GOOD "notify NEVER\nto b@x\n\n") },
 		{ "a notify of another word", STR(GOOD "to b@x\nnotify SOMETIMES\n\n") },
@@ -400,7 +422,7 @@ whatever_octet_of_an_envelope_is_changed_it_is_refused_or_means_what_it_says(voi
 
 	(void)state;
 	buf_adds(&text, GOOD "ret HDRS\nenvid q+2B1\nbody 8BITMIME\nsmtputf8 yes\nrequiretls yes\n"
-	    "to b@x\nnotify SUCCESS,DELAY\norcpt rfc822;b@x\nto \"c\\x5c\\x5c d\"@y\n\n");
+	    "by -60;NT\nhold-until 1795575990\npriority -4\nto b@x\nnotify SUCCESS,DELAY\norcpt rfc822;b@x\nto \"c\\x5c\\x5c d\"@y\n\n");
 	for (size_t i = 0; i < text.len; i++) {
 		for (unsigned mask = 1; mask < 256; mask++) {
 			struct envelope e = { 0 };

@@ -27,6 +27,7 @@
 struct world {
 	int ours, theirs;       /* the two ends */
 	int message;            /* some open file */
+	struct errand_ends ends;
 };
 
 static int
@@ -53,6 +54,7 @@ tear_down(void **state)
 		close(w->ours);
 	close(w->theirs);
 	close(w->message);
+	errand_ends_free(&w->ends);
 	free(w);
 	return 0;
 }
@@ -227,13 +229,110 @@ the_longest_reason_arrives_whole(void **state)
 }
 
 static void
+an_order_arrives_as_it_was_given(void **state)
+{
+	static const struct order rows[] = {
+		{ .server = 0 },
+		{ .account = "work", .server = 7, .depth = 32 },
+		{ .alone = true }, { .force = true }, { .fresh = true }, { .aloud = true }, { .apart = true },
+		{ .alone = true, .force = true, .fresh = true, .aloud = true, .mechanism = "SCRAM-SHA-256-PLUS",
+		    .avoid = "SCRAM", .key = "00112233445566778899aabbccddeeff",
+		    .good = "ffeeddccbbaa99887766554433221100",
+		    .refused = { "a", "b", "c", "0123456789abcdef0123456789abcdef" }, .nrefused = 4 },
+		{ .server = UINT32_MAX, .depth = UINT32_MAX,
+		    .account = "forty-eight-octets-are-the-most-that-a-name-has-" },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct errand e = { 0 };
+
+		assert_true(errand_begin(w->ours, &rows[i]));
+		assert_int_equal(errand_read(w->theirs, true, &e), ERRAND_BEGIN);
+		assert_memory_equal(&e.order, &rows[i], sizeof e.order);
+		errand_free(&e);
+	}
+}
+
+static void
+a_login_arrives_with_its_mechanism_and_its_fingerprint(void **state)
+{
+	static const struct {
+		const char *mechanism, *print;
+	} rows[] = {
+		{ "", "" }, { "PLAIN", "" }, { "", "00" },
+		{ "SCRAM-SHA-256-PLUS", "00112233445566778899aabbccddeeff" },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		for (int refused = 0; refused < 2; refused++) {
+			struct buf record = { 0 };
+			struct errand e = { 0 };
+
+			errand_put_login(&record, refused, rows[i].mechanism, rows[i].print);
+			errand_say(w->theirs, buf_str(&record));
+			assert_int_equal(errand_read(w->ours, true, &e),
+			    refused ? ERRAND_REFUSED : ERRAND_READY);
+			assert_string_equal(e.mechanism, rows[i].mechanism);
+			assert_string_equal(e.print, rows[i].print);
+			errand_free(&e);
+			buf_free(&record);
+		}
+}
+
+/* What was done on the way of a job, in the order in which it is told. */
+static void
+the_parts_of_a_job_arrive(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	struct buf record = { 0 };
+
+	errand_put_part(&record, ID);
+	errand_say(w->theirs, buf_str(&record));
+	errand_say(w->theirs, STR("unproven"));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_PART);
+	assert_string_equal(e.id, ID);
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_UNPROVEN);
+	errand_free(&e);
+	buf_free(&record);
+}
+
+static void
+a_dialogue_arrives_with_its_last_lines(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	struct buf record = { 0 }, dialogue = { 0 };
+
+	errand_put_said(&record, ID, STR(">>> QUIT\n<<< 221 bye\x1b\n"));
+	errand_say(w->theirs, buf_str(&record));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_SAID);
+	assert_string_equal(e.id, ID);
+	assert_string_equal(buf_c(&e.text), ">>> QUIT\n<<< 221 bye\\x1b\n");
+	buf_clear(&record);
+	for (int i = 0; i < 3000; i++)
+		buf_addf(&dialogue, ">>> line %04d\n", i);
+	errand_put_said(&record, ID, buf_str(&dialogue));
+	assert_true(errand_say(w->theirs, buf_str(&record)));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_SAID);
+	assert_true(e.text.len <= ERRAND_SAID_MAX && e.text.len > ERRAND_SAID_MAX - 100);
+	assert_true(str_starts(buf_str(&e.text), ">>> line "));
+	assert_non_null(strstr(buf_c(&e.text), ">>> line 2999\n"));
+	errand_free(&e);
+	buf_free(&record);
+	buf_free(&dialogue);
+}
+
+static void
 ready_end_hold_step_and_note_arrive(void **state)
 {
 	struct world *w = *state;
 	struct errand e = { 0 };
 	struct buf record = { 0 };
 
-	errand_say(w->theirs, STR("ready"));
+	errand_say(w->theirs, STR("ready - -"));
 	errand_put_end(&record, ID);
 	errand_say(w->theirs, buf_str(&record));
 	errand_say(w->theirs, STR("hold " ID " its text is damaged: the checksum is wrong"));
@@ -251,6 +350,48 @@ ready_end_hold_step_and_note_arrive(void **state)
 	assert_string_equal(buf_c(&e.text), "sandbox is not whole: no Landlock");
 	errand_free(&e);
 	buf_free(&record);
+}
+
+static void
+a_dialogue_arrives_line_by_line_and_masked(void **state)
+{
+	struct world *w = *state;
+	struct errand e = { 0 };
+	struct buf record = { 0 };
+
+	errand_put_said(&record, ID, STR(">>> MAIL FROM:<a@x>\n<<< 421 \x1b[2J\\\xff\n"));
+	assert_true(errand_say(w->theirs, buf_str(&record)));
+	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_SAID);
+	assert_string_equal(e.id, ID);
+	assert_string_equal(buf_c(&e.text), ">>> MAIL FROM:<a@x>\n<<< 421 \\x1b[2J\\\\xff\n");
+	errand_free(&e);
+	buf_free(&record);
+}
+
+/* Whatever it is made of, it fits into a record, and the runner keeps as much. */
+static void
+of_a_long_dialogue_the_last_lines_arrive(void **state)
+{
+	static const char *const fill[] = { "<<< 250-x\n", "\n", "\\\n", "\xff\n", "\x01\x01\x01\n" };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof fill / sizeof fill[0]; i++) {
+		struct errand e = { 0 };
+		struct buf record = { 0 }, said = { 0 };
+
+		while (said.len < 4 * ERRAND_SAID_MAX)
+			buf_adds(&said, fill[i]);
+		buf_adds(&said, "\n.\n");
+		errand_put_said(&record, ID, buf_str(&said));
+		assert_true(record.len <= ERRAND_MAX);
+		assert_true(errand_say(w->theirs, buf_str(&record)));
+		assert_int_equal(errand_read(w->ours, true, &e), ERRAND_SAID);
+		assert_true(e.text.len <= ERRAND_SAID_MAX && e.text.len > ERRAND_SAID_MAX / 4);
+		assert_string_equal(e.text.p + e.text.len - 3, "\n.\n");
+		errand_free(&e);
+		buf_free(&record);
+		buf_free(&said);
+	}
 }
 
 static void
@@ -313,6 +454,15 @@ a_record_that_nobody_would_have_written_is_broken(void **state)
 		STR("job " ID " 2,1"), STR("job " ID " 0-3,3"), STR("job " ID " 0,,1"), STR("job " ID " ,0"),
 		STR("job " ID " 0,"), STR("job " ID " 100000"), STR("job " ID " 0-100000"),
 		STR("job " ID " 0 1"), STR("job " ID " 0-18446744073709551616"), STR("ready\0"), STR("\0ready"),
+		STR("ready"), STR("ready -"), STR("ready - - -"), STR("ready  -"), STR("ready - "),
+		STR("ready PLAIN 0123456789abcdef0123456789abcdef0"), STR("refused"), STR("refused PLAIN"),
+		STR("refused PL\0AIN -"), STR("unproven x"), STR("part"), STR("part X"), STR("part " ID " 1"),
+		STR("said"), STR("said X y"),
+		STR("begin x"), STR("begin account"), STR("begin account="), STR("begin server=x"),
+		STR("begin server=-1"), STR("begin server=4294967296"), STR("begin depth="), STR("begin  alone"),
+		STR("begin alone=1"), STR("begin key=0123456789abcdef0123456789abcdef0"), STR("begin colour=red"),
+		STR("begin account=forty-nine-octets-are-more-than-any-name-may-have"),
+		STR("begin refused=1 refused=2 refused=3 refused=4 refused=5"),
 	};
 
 	(void)state;
@@ -350,7 +500,7 @@ a_record_over_the_limit_is_broken_and_the_next_is_read(void **state)
 	memcpy(huge, "note ", 5);
 	assert_true(errand_say(w->theirs, str_from(huge, ERRAND_MAX)));
 	assert_true(errand_say(w->theirs, str_from(huge, ERRAND_MAX + 1)));
-	assert_true(errand_say(w->theirs, STR("ready")));
+	assert_true(errand_say(w->theirs, STR("ready - -")));
 	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_NOTE);
 	assert_int_equal(e.text.len, ERRAND_MAX - 5);
 	assert_int_equal(errand_read(w->ours, true, &e), ERRAND_BROKEN);
@@ -478,7 +628,7 @@ be_service(struct world *w, unsigned requests)
 	alarm(10);
 	while (requests > 0) {
 		poll(&p, 1, -1);
-		courier = errand_serve(w->theirs);
+		courier = errand_serve(w->theirs, true);
 		if (courier < 0)
 			_exit(1);
 		if (courier > 0 && waitpid(courier, &status, 0) == courier)
@@ -499,7 +649,7 @@ a_courier_that_was_asked_for_is_started_and_its_end_is_told(void **state)
 
 	alarm(10);
 	for (int i = 0; i < 2; i++) {
-		pid_t pid = errand_ask(w->ours, &fd);
+		pid_t pid = errand_ask(w->ours, &w->ends, &fd);
 
 		assert_true(pid > 0 && pid != service);
 		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -508,7 +658,7 @@ a_courier_that_was_asked_for_is_started_and_its_end_is_told(void **state)
 		close(fd);
 		if (i == 0)
 			continue;       /* not listened to: the next answer stands behind it */
-		assert_true(errand_await_end(w->ours, pid, &status));
+		assert_true(errand_await_end(w->ours, &w->ends, pid, &status));
 		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 	}
 	assert_int_equal(waitpid(service, &status, 0), service);
@@ -528,7 +678,7 @@ where_it_cannot_be_started_the_reason_is_told(void **state)
 	assert_int_equal(rename("subpost-courier", "away"), 0);
 	service = be_service(w, 1);
 	alarm(10);
-	assert_int_equal(errand_ask(w->ours, &fd), -1);
+	assert_int_equal(errand_ask(w->ours, &w->ends, &fd), -1);
 	assert_int_equal(errno, ENOENT);
 	alarm(0);
 	assert_int_equal(fd, -1);
@@ -546,9 +696,9 @@ with_a_service_that_is_gone_nobody_waits(void **state)
 	alarm(10);
 	w->theirs = dup(w->message);
 	close(theirs);
-	assert_int_equal(errand_ask(w->ours, &fd), -1);
+	assert_int_equal(errand_ask(w->ours, &w->ends, &fd), -1);
 	assert_int_equal(errno, EPIPE);
-	assert_false(errand_await_end(w->ours, 1234, &status));
+	assert_false(errand_await_end(w->ours, &w->ends, 1234, &status));
 	alarm(0);
 }
 
@@ -564,9 +714,48 @@ what_the_service_never_says_is_passed_over(void **state)
 	for (size_t i = 0; i < COUNT(words); i++)
 		if (words[i][0] != '\0')
 			errand_say(w->theirs, str_of(words[i]));
-	assert_true(errand_await_end(w->ours, 1234, &status));
+	assert_true(errand_await_end(w->ours, &w->ends, 1234, &status));
 	assert_int_equal(status, 9);
 	alarm(0);
+}
+
+static void
+the_end_of_another_is_kept_until_it_is_asked_for(void **state)
+{
+	struct world *w = *state;
+	int fd = -1, status = 0;
+
+	alarm(10);
+	errand_say(w->theirs, STR("ended 11 1"));
+	errand_say(w->theirs, STR("ended 12 2"));
+	errand_say(w->theirs, STR("failed 16"));
+	errand_say(w->theirs, STR("ended 13 3"));
+	/* Two came before the answer to a request, one is found behind it. */
+	assert_int_equal(errand_ask(w->ours, &w->ends, &fd), -1);
+	assert_int_equal(errno, EBUSY);
+	assert_true(errand_await_end(w->ours, &w->ends, 13, &status) && status == 3);
+	assert_true(errand_await_end(w->ours, &w->ends, 11, &status) && status == 1);
+	assert_true(errand_await_end(w->ours, &w->ends, 12, &status) && status == 2);
+	assert_int_equal(w->ends.n, 0);
+	alarm(0);
+}
+
+static void
+where_there_are_as_many_as_there_may_be_that_is_told_at_once(void **state)
+{
+	struct world *w = *state;
+	int pair[2];
+
+	alarm(10);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	send_with(w->ours, "start", pair[1], 1);
+	assert_int_equal(errand_serve(w->theirs, false), 0);
+	char said[32] = "";
+	assert_true(recv(w->ours, said, sizeof said - 1, MSG_DONTWAIT) > 0);
+	assert_string_equal(said, "failed 16");
+	alarm(0);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void
@@ -575,10 +764,10 @@ a_service_hears_nothing_and_the_end_without_waiting(void **state)
 	struct world *w = *state;
 
 	alarm(10);
-	assert_int_equal(errand_serve(w->theirs), 0);
+	assert_int_equal(errand_serve(w->theirs, true), 0);
 	close(w->ours);
 	w->ours = -1;
-	assert_int_equal(errand_serve(w->theirs), -1);
+	assert_int_equal(errand_serve(w->theirs, true), -1);
 	errand_tell_end(w->theirs, 1, 0);
 	alarm(0);
 }
@@ -592,6 +781,25 @@ a_service_does_not_wait_for_a_runner_that_does_not_listen(void **state)
 	for (int i = 0; i < 100000; i++)
 		errand_tell_end(w->theirs, i, 0);
 	alarm(0);
+}
+
+static void
+where_there_are_enough_couriers_a_runner_hears_so(void **state)
+{
+	struct world *w = *state;
+	int pair[2];
+	char said[64] = "";
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	alarm(10);
+	send_with(w->ours, "start", pair[0], 1);
+	assert_int_equal(errand_serve(w->theirs, false), 0);
+	assert_true(recv(w->ours, said, sizeof said - 1, MSG_DONTWAIT) > 0);
+	assert_string_equal(said, "failed 16");         /* EBUSY */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	alarm(0);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* Whoever has taken a runner over gets nothing started for it, and fills nothing up. */
@@ -625,7 +833,7 @@ a_request_that_no_runner_makes_starts_nobody(void **state)
 			send_with(w->ours, rows[i].words, rows[i].fd, rows[i].copies);
 		else
 			errand_say(w->ours, str_of(rows[i].words));
-		assert_int_equal(errand_serve(w->theirs), 0);
+		assert_int_equal(errand_serve(w->theirs, true), 0);
 		assert_true(recv(w->ours, said, sizeof said - 1, MSG_DONTWAIT) > 0);
 		assert_true(strncmp(said, "failed ", 7) == 0);
 		assert_int_equal(count_descriptors(), before);
@@ -644,7 +852,7 @@ a_request_that_no_runner_makes_starts_nobody(void **state)
 static void
 move_out(char *name)
 {
-	static const char script[] = "#!/bin/sh\nprintf ready >&3\nexit 3\n";
+	static const char script[] = "#!/bin/sh\nprintf \"ready - -\" >&3\nexit 3\n";
 	char path[] = "/tmp/subpost-errand-XXXXXX", program[] = "errand";
 	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to, courier;
 	struct stat st;
@@ -676,7 +884,13 @@ main(int argc, char **argv)
 		PROMISE(noted_and_quit_arrive),
 		PROMISE(an_answer_about_a_recipient_comes_back_in_every_outcome_and_scope),
 		PROMISE(the_longest_reason_arrives_whole),
+		PROMISE(an_order_arrives_as_it_was_given),
+		PROMISE(a_login_arrives_with_its_mechanism_and_its_fingerprint),
+		PROMISE(the_parts_of_a_job_arrive),
+		PROMISE(a_dialogue_arrives_with_its_last_lines),
 		PROMISE(ready_end_hold_step_and_note_arrive),
+		PROMISE(a_dialogue_arrives_line_by_line_and_masked),
+		PROMISE(of_a_long_dialogue_the_last_lines_arrive),
 		cmocka_unit_test(what_a_server_made_a_courier_say_is_masked),
 		cmocka_unit_test(text_that_came_another_way_is_read_the_same),
 		cmocka_unit_test(a_record_that_nobody_would_have_written_is_broken),
@@ -692,8 +906,11 @@ main(int argc, char **argv)
 		PROMISE(where_it_cannot_be_started_the_reason_is_told),
 		PROMISE(with_a_service_that_is_gone_nobody_waits),
 		PROMISE(what_the_service_never_says_is_passed_over),
+		PROMISE(the_end_of_another_is_kept_until_it_is_asked_for),
+		PROMISE(where_there_are_as_many_as_there_may_be_that_is_told_at_once),
 		PROMISE(a_service_hears_nothing_and_the_end_without_waiting),
 		PROMISE(a_service_does_not_wait_for_a_runner_that_does_not_listen),
+		PROMISE(where_there_are_enough_couriers_a_runner_hears_so),
 		PROMISE(a_request_that_no_runner_makes_starts_nobody),
 	};
 

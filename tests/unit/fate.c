@@ -43,6 +43,7 @@ check_same(const struct fate *a, const struct fate *b)
 	assert_int_equal(a->last.code, b->last.code);
 	assert_string_equal(a->last.status, b->last.status);
 	assert_string_equal(a->last.text, b->last.text);
+	assert_true(str_eq(str_of(a->said), str_of(b->said)));
 	assert_int_equal(a->n, b->n);
 	for (size_t i = 0; i < a->n; i++) {
 		const struct fate_recipient *x = &a->to[i], *y = &b->to[i];
@@ -111,7 +112,37 @@ everything_comes_back(void **state)
 	fate_note(&f, 2, LATER, &(struct why){ .code = 450, .status = "4.2.0", .text = "later" });
 	fate_note(&f, 4, NEVER, &some_why);
 	f.to[4].told = true;
+	fate_keep_dialogue(&f, STR(">>> MAIL FROM:<a@x>\n<<< 454 4.7.0 \\slow\\\n"));
 	check_round_trip(&f);
+	fate_free(&f);
+}
+
+static void
+the_last_dialogue_is_kept_and_the_end_of_a_long_one(void **state)
+{
+	struct buf lines = { 0 };
+	struct fate f;
+
+	(void)state;
+	fate_init(&f, 1);
+	fate_keep_dialogue(&f, STR("<<< 421 first\n"));
+	fate_keep_dialogue(&f, STR("<<< 421 second\n"));
+	assert_string_equal(f.said, "<<< 421 second\n");
+	check_round_trip(&f);
+	while (lines.len <= FATE_SAID_MAX)
+		buf_addf(&lines, "<<< 250-%zu\n", lines.len);
+	buf_adds(&lines, "<<< 421 last\n");
+	fate_keep_dialogue(&f, buf_str(&lines));
+	assert_true(strlen(f.said) <= FATE_SAID_MAX && strlen(f.said) > FATE_SAID_MAX - 40);
+	assert_memory_equal(f.said, "<<< 250-", 8);
+	assert_string_equal(f.said + strlen(f.said) - 13, "<<< 421 last\n");
+	check_round_trip(&f);
+	fate_renew(&f, 99);
+	assert_non_null(f.said);
+	fate_keep_dialogue(&f, STR(""));
+	assert_null(f.said);
+	check_round_trip(&f);
+	buf_free(&lines);
 	fate_free(&f);
 }
 
@@ -350,7 +381,7 @@ a_fate_of_as_many_recipients_as_there_may_be_can_be_read_again(void **state)
 	(void)state;
 	for (size_t w = 0; w < COUNT(words); w++) {
 		struct fate f;
-		struct buf text = { 0 };
+		struct buf text = { 0 }, said = { 0 };
 
 		why.text[0] = '\0';
 		for (size_t n = 0; n + 2 < sizeof why.text; n += strlen(words[w]))
@@ -359,6 +390,12 @@ a_fate_of_as_many_recipients_as_there_may_be_can_be_read_again(void **state)
 		f.last = why;
 		f.held = true;
 		snprintf(f.hold_reason, sizeof f.hold_reason, "%.190s", why.text);
+		/* The dialogue at its largest: each octet takes four. */
+		buf_reserve(&said, FATE_SAID_MAX);
+		while (said.len < FATE_SAID_MAX)
+			buf_adds(&said, said.len % 2 == 0 ? "\\" : "\n");
+		fate_keep_dialogue(&f, buf_str(&said));
+		buf_free(&said);
 		for (size_t i = 0; i < f.n; i++) {
 			fate_note(&f, i, NEVER, &why);
 			f.to[i].told = true;
@@ -403,6 +440,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_fate_says_that_nothing_has_happened),
 		cmocka_unit_test(everything_comes_back),
+		cmocka_unit_test(the_last_dialogue_is_kept_and_the_end_of_a_long_one),
 		cmocka_unit_test(a_hold_without_a_reason_comes_back),
 		cmocka_unit_test(the_longest_words_come_back_whole),
 		cmocka_unit_test(hostile_words_cannot_end_their_line),

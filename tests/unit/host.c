@@ -126,6 +126,48 @@ a_port_is_split_from_its_host(void **state)
 	}
 }
 
+static void
+an_address_is_of_either_kind_and_nothing_else(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} rows[] = {
+		{ "192.0.2.1", true }, { "127.0.0.1", true }, { "::1", true }, { "2001:db8::1", true },
+		{ "fe80::1%eth0", true },
+		{ "", false }, { "192.0.2", false }, { "192.0.2.256", false }, { "192.0.2.1 ", false },
+		{ "192.0.2.1.", false }, { "0192.0.2.1", false }, { "localhost", false }, { "a.example", false },
+		{ "[::1]", false }, { "::1%", false }, { ":", false }, { "192.000000000002.1", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_form(rows[i].text, rows[i].good, host_is_address(str_of(rows[i].text)));
+	assert_false(host_is_address(STR("192.0.2.1\0")));
+}
+
+static void
+a_host_is_inside_its_domain_and_those_above(void **state)
+{
+	static const struct {
+		const char *host, *domain;
+		bool is;
+	} rows[] = {
+		{ "example.com", "example.com", true }, { "mail.example.com", "example.com", true },
+		{ "a.b.example.com", "example.com", true }, { "MAIL.Example.com", "example.COM", true },
+		{ "mail.example.com.", "example.com", true }, { "mail.example.com", "example.com.", true },
+		{ "evilexample.com", "example.com", false }, { "example.com", "mail.example.com", false },
+		{ "example.com.evil.example", "example.com", false }, { "com", "example.com", false },
+		{ "", "example.com", false }, { "example.com", "", false }, { ".", ".", false },
+		{ "xexample.com", "example.com", false }, { "mail.example.org", "example.com", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		if (host_is_inside(str_of(rows[i].host), str_of(rows[i].domain)) != rows[i].is)
+			fail_msg("%s is %sinside %s", rows[i].host, rows[i].is ? "not " : "", rows[i].domain);
+}
+
 int
 main(void)
 {
@@ -135,6 +177,8 @@ main(void)
 		cmocka_unit_test(a_server_is_a_name_or_an_address),
 		cmocka_unit_test(only_this_machine_is_loopback),
 		cmocka_unit_test(a_port_is_split_from_its_host),
+		cmocka_unit_test(an_address_is_of_either_kind_and_nothing_else),
+		cmocka_unit_test(a_host_is_inside_its_domain_and_those_above),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

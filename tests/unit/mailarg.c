@@ -64,6 +64,18 @@ a_parameter_is_known_has_a_value_it_can_have_and_comes_once(void **state)
 		{ "RET=FULL", 0 }, { "RET=hdrs", 0 }, { "RET=NO", 501 },
 		{ "ENVID=a+2Bb", 0 }, { "ENVID=", 501 }, { "ENVID=a+b", 501 }, { "ENVID=\xe9", 501 },
 		{ "AUTH=<>", 0 }, { "AUTH=a+2Bb", 0 }, { "AUTH", 501 },
+		{ "BY=120;R", 0 }, { "BY=120;rt", 0 }, { "BY=-5;N", 0 }, { "BY=0;NT", 0 }, { "BY=999999999;R", 0 },
+		{ "BY=0;R", 501 }, { "BY=-5;R", 501 }, { "BY=5", 501 }, { "BY=5;", 501 }, { "BY=5;X", 501 },
+		{ "BY=5;T", 501 }, { "BY=5;RN", 501 }, { "BY=5;RTT", 501 }, { "BY=;R", 501 }, { "BY=-;N", 501 },
+		{ "BY=+5;N", 501 }, { "BY=1000000000;R", 501 }, { "BY", 501 },
+		{ "HOLDFOR=60", 0 }, { "HOLDFOR=31622400", 0 }, { "HOLDFOR=31622401", 501 }, { "HOLDFOR=0", 501 },
+		{ "HOLDFOR=1m", 501 }, { "HOLDFOR", 501 }, { "HOLDUNTIL=2026-12-01T08:00:00Z", 0 },
+		{ "HOLDUNTIL=2026-12-01T08:00:00+01:00", 0 }, { "HOLDUNTIL=1764576000", 501 }, { "HOLDUNTIL=", 501 },
+		{ "HOLDFOR=60 HOLDUNTIL=2026-12-01T08:00:00Z", 501 },
+		{ "HOLDUNTIL=2026-12-01T08:00:00Z HOLDFOR=60", 501 },
+		{ "MT-PRIORITY=9", 0 }, { "MT-PRIORITY=-9", 0 }, { "MT-PRIORITY=0", 0 }, { "mt-priority=3", 0 },
+		{ "MT-PRIORITY=10", 501 }, { "MT-PRIORITY=-10", 501 }, { "MT-PRIORITY=+1", 501 },
+		{ "MT-PRIORITY=", 501 }, { "MT-PRIORITY", 501 },
 		{ "SIZE=1  BODY=7BIT   RET=FULL", 0 },
 		{ "NOTIFY=NEVER", 555 }, { "ORCPT=rfc822;a", 555 }, { "X", 555 }, { "=1", 555 }, { "<b@x>", 555 },
 		{ "SIZE=1 X=2", 555 },
@@ -102,6 +114,18 @@ what_is_asked_for_is_what_was_written(void **state)
 	assert_int_equal(a.wishes.ret, DSN_RETURN_HEADERS);
 	assert_string_equal(a.wishes.envid, "e+2B");
 	assert_true(a.wishes.smtputf8);
+	mailarg_free(&a);
+	assert_int_equal(mailarg_read(MAILARG_MAIL, STR("FROM:<a@x> BY=-7;nT HOLDFOR=90 MT-PRIORITY=-3"), &a, &why), DONE);
+	assert_int_equal(a.wishes.by, DSN_BY_NOTIFY);
+	assert_int_equal(a.wishes.by_seconds, -7);
+	assert_true(a.wishes.by_trace);
+	assert_int_equal(a.wishes.hold_for, 90);
+	assert_int_equal(a.wishes.priority, -3);
+	mailarg_free(&a);
+	assert_int_equal(mailarg_read(MAILARG_MAIL, STR("FROM:<a@x> BY=7;R HOLDUNTIL=2026-11-25T03:06:30Z"), &a, &why), DONE);
+	assert_int_equal(a.wishes.by, DSN_BY_RETURN);
+	assert_false(a.wishes.by_trace);
+	assert_int_equal(a.wishes.hold_until, 1795575990);
 	mailarg_free(&a);
 	mailarg_free(&a);
 	assert_int_equal(mailarg_read(MAILARG_RCPT, STR("TO:<b@y> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@y"), &a, &why),

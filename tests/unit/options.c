@@ -47,6 +47,16 @@ describe(const struct call *c, struct buf *out)
 	if (w->body != DSN_BODY_UNSAID)
 		buf_addf(out, " B=%s", dsn_body_word(w->body));
 	buf_addf(out, "%s%s", w->smtputf8 ? " U" : "", w->requiretls ? " tls" : "");
+	if (w->by != DSN_BY_UNSAID) {
+		buf_adds(out, " by=");
+		dsn_put_by(out, w, w->by_seconds);
+	}
+	if (w->hold_for != 0)
+		buf_addf(out, " hold=+%u", (unsigned)w->hold_for);
+	if (w->hold_until != 0)
+		buf_addf(out, " hold=%lld", (long long)w->hold_until);
+	if (w->priority != 0)
+		buf_addf(out, " priority=%d", w->priority);
 	for (size_t i = 0; i < c->to.n; i++)
 		buf_addf(out, "%s%s", i == 0 ? " > " : " ", buf_c(&c->to.v[i].spec));
 }
@@ -470,6 +480,16 @@ wishes_are_read_in_every_spelling(void **state)
 		{ { "-Owait=5m", "a@x.example" }, "deliver wait=300 > a@x.example" },
 		{ { "-Owait=0", "a@x.example" }, "deliver wait=0 > a@x.example" },
 		{ { "-Owait=1d", "a@x.example" }, "deliver wait=86400 > a@x.example" },
+		{ { "-O", "deliverby=2h", "a@x.example" }, "deliver by=7200;R > a@x.example" },
+		{ { "-O", "DeliverBy=90,notify", "a@x.example" }, "deliver by=90;N > a@x.example" },
+		{ { "-O", "deliverby=1d,trace,return", "a@x.example" }, "deliver by=86400;RT > a@x.example" },
+		{ { "-O", "deliverby=1d,trace", "-Odeliverby=1h", "a@x.example" }, "deliver by=3600;R > a@x.example" },
+		{ { "-O", "holdfor=8h", "a@x.example" }, "deliver hold=+28800 > a@x.example" },
+		{ { "-O", "holduntil=2026-11-25T04:06:30+01:00", "a@x.example" }, "deliver hold=1795575990 > a@x.example" },
+		{ { "-Oholdfor=1", "-Oholduntil=2026-11-25T03:06:30Z", "a@x" }, "deliver hold=1795575990 > a@x" },
+		{ { "-Oholduntil=2026-11-25T03:06:30Z", "-O", "HoldFor=1", "a@x" }, "deliver hold=+1 > a@x" },
+		{ { "-O", "mt-priority=-4", "a@x.example" }, "deliver priority=-4 > a@x.example" },
+		{ { "-O", "MT-Priority = 9", "a@x.example" }, "deliver priority=9 > a@x.example" },
 		{ { "-Oawait=x", "-OTimeout.queuereturn=5d", "-O", "x", "a@x.example" }, "deliver > a@x.example" },
 		{ { "-odi", "a@x.example" }, "deliver odi > a@x.example" },
 		{ { "-o", "dinteractive", "a@x.example" }, "deliver odi > a@x.example" },
@@ -591,6 +611,18 @@ wrong_calls_are_refused_with_what_to_do(void **state)
 		{ { "-O", "wait=", "a@x.example" }, 64, "takes seconds" },
 		{ { "-O", "wait=-1", "a@x.example" }, 64, "takes seconds" },
 		{ { "-O", "wait=2d", "a@x.example" }, 64, "takes seconds" },
+		{ { "-O", "deliverby=0", "a@x.example" }, 64, "-O deliverby= takes a time" },
+		{ { "-O", "deliverby=-1,notify", "a@x.example" }, 64, "takes a time" },
+		{ { "-O", "deliverby=2h;R", "a@x.example" }, 64, "takes a time" },
+		{ { "-O", "deliverby=2h,", "a@x.example" }, 64, "takes a time" },
+		{ { "-O", "deliverby=2h,soon", "a@x.example" }, 64, "takes a time" },
+		{ { "-O", "deliverby=99999d", "a@x.example" }, 64, "takes a time" },
+		{ { "-O", "holdfor=367d", "a@x.example" }, 64, "up to 366d" },
+		{ { "-O", "holdfor=", "a@x.example" }, 64, "up to 366d" },
+		{ { "-O", "holduntil=tomorrow", "a@x.example" }, 64, "date -Is" },
+		{ { "-O", "holduntil=2026-11-25T03:06:30", "a@x.example" }, 64, "date -Is" },
+		{ { "-O", "mt-priority=10", "a@x.example" }, 64, "from -9 to 9" },
+		{ { "-O", "mt-priority", "a@x.example" }, 64, "from -9 to 9" },
 		{ { "-bt" }, 64, "sendmail -bv ADDRESS" },
 		{ { "-bd" }, 64, "-bd would start a server" },
 		{ { "-bD" }, 64, "-bD would start a server" },

@@ -69,7 +69,8 @@ usual(void)
 {
 	return (struct config){ .domain = domain, .aliases = aliases_path, .root = root,
 		.max_recipients = 10, .path = ini,
-		.smarthost = { .host = host, .port = 587, .from = from } };
+		.smarthost = { .host = host, .port = 587, .from = from,
+		.senders = none, .recipients = none } };
 }
 
 static void

@@ -521,11 +521,44 @@ free_may_be_called_twice_and_on_nothing(void **state)
 	assert_int_equal(r.code, 0);
 }
 
+static void
+what_is_to_be_hidden_is_hidden_wherever_it_stands(void **state)
+{
+	static const struct {
+		struct str wire, word;
+		const char *text;
+	} hides[] = {
+		{ STR("535 no: c2VjcmV0IQ== is wrong\r\n"), STR("c2VjcmV0IQ=="), "no: [hidden] is wrong" },
+		{ STR("535 c2VjcmV0IQ==\r\n"), STR("c2VjcmV0IQ=="), "[hidden]" },
+		{ STR("535-c2VjcmV0IQ==c2VjcmV0IQ==\r\n535 x c2VjcmV0IQ==\r\n"), STR("c2VjcmV0IQ=="),
+		    "[hidden][hidden]\nx [hidden]" },
+		{ STR("535 c2VjcmV0IQ=\r\n"), STR("c2VjcmV0IQ=="), "c2VjcmV0IQ=" },
+		/* What is so short may be any word. */
+		{ STR("535 wrong password\r\n"), STR("wrong"), "wrong password" },
+		{ STR("535 wrong\r\n"), STR(""), "wrong" },
+		{ STR("535\r\n"), STR("c2VjcmV0IQ=="), "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(hides); i++) {
+		struct reply r = { 0 };
+		size_t used;
+
+		assert_int_equal(reply_feed(&r, hides[i].wire, &used), REPLY_WHOLE);
+		reply_hide(&r, hides[i].word);
+		assert_string_equal(buf_c(&r.text), hides[i].text);
+		assert_int_equal(r.code, 535);
+		reply_free(&r);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_reply_of_the_corpus_is_understood_as_written),
+#define ROW(promise, f) { promise, f, NULL, NULL, NULL }
+		ROW("S-12, S-13, S-14, S-15, S-16, E-25: every reply of the corpus is understood as written", every_reply_of_the_corpus_is_understood_as_written),
+		cmocka_unit_test(what_is_to_be_hidden_is_hidden_wherever_it_stands),
 		cmocka_unit_test(two_pieces_give_the_same_reply_wherever_they_are_cut),
 		cmocka_unit_test(single_octets_give_the_same_reply),
 		cmocka_unit_test(an_unfinished_reply_stays_unfinished_however_often_nothing_comes),
@@ -534,11 +567,11 @@ main(void)
 		cmocka_unit_test(a_broken_reply_stays_broken_until_it_is_reset),
 		cmocka_unit_test(garbage_is_broken_at_its_first_octet_and_not_at_its_line_end),
 		cmocka_unit_test(a_broken_reply_has_no_code_that_could_be_believed),
-		cmocka_unit_test(a_line_over_the_limit_is_cut_and_not_refused),
+		ROW("S-17: a line over the limit is cut and not refused", a_line_over_the_limit_is_cut_and_not_refused),
 		cmocka_unit_test(a_line_of_the_limit_is_kept_whole),
 		cmocka_unit_test(an_endless_line_takes_no_memory),
 		cmocka_unit_test(a_nul_is_seen_also_where_the_line_is_cut_off),
-		cmocka_unit_test(as_many_lines_as_the_limit_are_one_reply),
+		ROW("S-17: as many lines as the limit are one reply", as_many_lines_as_the_limit_are_one_reply),
 		cmocka_unit_test(one_line_more_than_the_limit_is_broken),
 		cmocka_unit_test(the_text_of_a_whole_reply_is_bounded_and_its_end_still_found),
 		cmocka_unit_test(any_input_at_all_gives_an_answer_and_the_same_in_pieces),
@@ -547,6 +580,7 @@ main(void)
 		cmocka_unit_test(people_never_see_a_control_octet_of_the_server),
 		cmocka_unit_test(what_people_see_is_cut_to_its_place),
 		cmocka_unit_test(free_may_be_called_twice_and_on_nothing),
+#undef ROW
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "errand.h"
 #include "roster.h"
 
 #define KILLED 9                        /* as waitpid says it: by signal 9, */
@@ -152,16 +156,30 @@ one_that_is_sent_away_is_told_by_a_signal(void **state)
 
 /* One who has taken a runner over can ask for couriers as fast as he likes. */
 static void
-couriers_are_counted(void **state)
+where_there_are_as_many_couriers_as_there_may_be_the_next_is_refused_at_once(void **state)
 {
 	struct roster r = ROSTER_INIT;
+	struct errand_ends ends = { 0 };
+	int fd = -1, pair[2], status;
+	pid_t asker;
 
 	(void)state;
-	assert_true(roster_may_serve(&r));
-	r.ncouriers = ROSTER_COURIERS - 1;
-	assert_true(roster_may_serve(&r));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	asker = fork();
+	if (asker == 0) {
+		alarm(10);
+		_exit(errand_ask(pair[1], &ends, &fd) == -1 && errno == EBUSY ? 0 : 1);
+	}
+	r.starter = pair[0];
 	r.ncouriers = ROSTER_COURIERS;
-	assert_false(roster_may_serve(&r));
+	assert_int_equal(poll(&(struct pollfd){ .fd = pair[0], .events = POLLIN }, 1, 10000), 1);
+	roster_serve(&r);
+	assert_int_equal(r.ncouriers, ROSTER_COURIERS);
+	assert_int_equal(waitpid(asker, &status, 0), asker);
+	assert_int_equal(status, 0);
+	r.ncouriers = 0;
+	close(pair[1]);
+	roster_free(&r);
 }
 
 int
@@ -173,7 +191,7 @@ main(void)
 		cmocka_unit_test(pauses_double_to_a_minute),
 		cmocka_unit_test(a_new_configuration_needs_a_new_runner_at_once),
 		cmocka_unit_test(one_that_is_sent_away_is_told_by_a_signal),
-		cmocka_unit_test(couriers_are_counted),
+		cmocka_unit_test(where_there_are_as_many_couriers_as_there_may_be_the_next_is_refused_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,9 +12,27 @@
 #include <unistd.h>
 
 #include "sasl.h"
+#include "tls.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define NONE STR("")
+
+/* A password to be shown, with nothing known. */
+static struct sasl_login
+login_of(struct str user, struct str secret)
+{
+	return (struct sasl_login){ .wanted = "auto", .user = user, .secret = secret,
+		.host = "smtp.example.com", .port = 587, .last = "", .avoid = "" };
+}
+
+static const char *
+pick(struct str offered, const char *wanted, struct why *why)
+{
+	struct sasl_login l = login_of(STR("u"), STR("p"));
+
+	l.wanted = wanted;
+	return sasl_pick(offered, &l, SASL_FIRST, NULL, why);
+}
 
 struct pick {
 	const char *offered, *wanted, *picked;
@@ -25,7 +43,7 @@ check_picks(const struct pick *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct why why = { 0 };
-		const char *got = sasl_pick(str_of(rows[i].offered), rows[i].wanted, &why);
+		const char *got = pick(str_of(rows[i].offered), rows[i].wanted, &why);
 
 		if (rows[i].picked == NULL) {
 			assert_null(got);
@@ -51,6 +69,78 @@ auto_takes_plain_before_login_in_whatever_order_they_stand(void **state)
 
 	(void)state;
 	check_picks(rows, COUNT(rows));
+}
+
+/* What else there is to know of a login, and what is picked then. */
+static void
+what_is_known_of_the_login_decides(void **state)
+{
+#define ALL "EXTERNAL XOAUTH2 OAUTHBEARER CRAM-MD5 LOGIN PLAIN SCRAM-SHA-1 SCRAM-SHA-256 " \
+	"SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS"
+	static const struct {
+		const char *offered;
+		enum sasl_proof proof;
+		bool bound;
+		const char *wanted, *last, *avoid;
+		enum sasl_turn turn;
+		const char *tried, *picked;
+	} rows[] = {
+		/* The strongest that what we have will do for. */
+		{ ALL, SASL_PASSWORD, true, "auto", "", "", SASL_FIRST, NULL, "SCRAM-SHA-256-PLUS" },
+		{ ALL, SASL_PASSWORD, false, "auto", "", "", SASL_FIRST, NULL, "SCRAM-SHA-256" },
+		{ "PLAIN SCRAM-SHA-1 LOGIN", SASL_PASSWORD, false, "auto", "", "", SASL_FIRST, NULL, "SCRAM-SHA-1" },
+		{ "SCRAM-SHA-256 SCRAM-SHA-1-PLUS", SASL_PASSWORD, true, "auto", "", "", SASL_FIRST, NULL, "SCRAM-SHA-1-PLUS" },
+		{ ALL, SASL_TOKEN, true, "auto", "", "", SASL_FIRST, NULL, "OAUTHBEARER" },
+		{ "PLAIN XOAUTH2", SASL_TOKEN, true, "auto", "", "", SASL_FIRST, NULL, "XOAUTH2" },
+		{ "PLAIN LOGIN", SASL_TOKEN, true, "auto", "", "", SASL_FIRST, NULL, NULL },
+		{ ALL, SASL_CERTIFICATE, true, "auto", "", "", SASL_FIRST, NULL, "EXTERNAL" },
+		{ "XOAUTH2 EXTERNAL", SASL_PASSWORD, true, "auto", "", "", SASL_FIRST, NULL, NULL },
+		/* Only by name. */
+		{ "CRAM-MD5", SASL_PASSWORD, true, "auto", "", "", SASL_FIRST, NULL, NULL },
+		{ ALL, SASL_PASSWORD, true, "cram-md5", "", "", SASL_FIRST, NULL, "CRAM-MD5" },
+		{ "CRAM-MD5", SASL_PASSWORD, true, "auto", "CRAM-MD5", "", SASL_FIRST, NULL, NULL },
+		/* What last worked. */
+		{ ALL, SASL_PASSWORD, true, "auto", "LOGIN", "", SASL_FIRST, NULL, "LOGIN" },
+		{ ALL, SASL_PASSWORD, true, "auto", "XOAUTH2", "", SASL_FIRST, NULL, "SCRAM-SHA-256-PLUS" },
+		{ ALL, SASL_PASSWORD, false, "auto", "SCRAM-SHA-256-PLUS", "", SASL_FIRST, NULL, "SCRAM-SHA-256" },
+		{ "PLAIN", SASL_PASSWORD, true, "auto", "LOGIN", "", SASL_FIRST, NULL, "PLAIN" },
+		{ ALL, SASL_PASSWORD, true, "plain", "LOGIN", "", SASL_FIRST, NULL, "PLAIN" },
+		{ ALL, SASL_TOKEN, true, "auto", "XOAUTH2", "", SASL_FIRST, NULL, "XOAUTH2" },
+		/* What is to be avoided, unless it is asked for. */
+		{ ALL, SASL_PASSWORD, true, "auto", "", "SCRAM", SASL_FIRST, NULL, "PLAIN" },
+		{ ALL, SASL_PASSWORD, true, "auto", "SCRAM-SHA-1", "SCRAM", SASL_FIRST, NULL, "PLAIN" },
+		{ "SCRAM-SHA-1", SASL_PASSWORD, true, "auto", "", "SCRAM", SASL_FIRST, NULL, NULL },
+		{ ALL, SASL_PASSWORD, true, "scram-sha-256", "", "SCRAM", SASL_FIRST, NULL, "SCRAM-SHA-256" },
+		/* A name that cannot be done is not replaced. */
+		{ ALL, SASL_PASSWORD, false, "scram-sha-256-plus", "", "", SASL_FIRST, NULL, NULL },
+		{ ALL, SASL_PASSWORD, true, "xoauth2", "", "", SASL_FIRST, NULL, NULL },
+		/* Another turn. */
+		{ ALL, SASL_PASSWORD, true, "auto", "LOGIN", "", SASL_ANOTHER, "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS" },
+		{ "PLAIN", SASL_PASSWORD, true, "auto", "", "", SASL_ANOTHER, "PLAIN", NULL },
+		{ "PLAIN LOGIN", SASL_PASSWORD, true, "plain", "", "", SASL_ANOTHER, "PLAIN", NULL },
+		{ ALL, SASL_PASSWORD, true, "auto", "PLAIN", "", SASL_STRONGER, "PLAIN", "SCRAM-SHA-256-PLUS" },
+		{ "PLAIN LOGIN", SASL_PASSWORD, true, "auto", "", "", SASL_STRONGER, "PLAIN", NULL },
+		{ ALL, SASL_PASSWORD, true, "auto", "", "", SASL_UNBOUND, "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256" },
+		{ ALL, SASL_PASSWORD, true, "auto", "", "", SASL_SHOWN, "SCRAM-SHA-1", "PLAIN" },
+		{ "SCRAM-SHA-1 SCRAM-SHA-256", SASL_PASSWORD, true, "auto", "", "", SASL_SHOWN, "SCRAM-SHA-1", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct sasl_login l = login_of(STR("u"), STR("p"));
+		struct why why = { 0 };
+		const char *got;
+
+		l.wanted = rows[i].wanted;
+		l.proof = rows[i].proof;
+		l.last = rows[i].last;
+		l.avoid = rows[i].avoid;
+		if (rows[i].bound)
+			l.binding = STR("0123456789abcdef0123456789abcdef");
+		got = sasl_pick(str_of(rows[i].offered), &l, rows[i].turn, rows[i].tried, &why);
+		if (rows[i].picked == NULL ? got != NULL : got == NULL || strcmp(got, rows[i].picked) != 0)
+			fail_msg("row %zu: %s", i, got != NULL ? got : why.text);
+	}
 }
 
 static void
@@ -89,13 +179,13 @@ a_refusal_names_what_was_offered_and_what_we_speak(void **state)
 	struct why why = { 0 };
 
 	(void)state;
-	assert_null(sasl_pick(STR("GSSAPI NTLM"), "auto", &why));
+	assert_null(pick(STR("GSSAPI NTLM"), "auto", &why));
 	assert_non_null(strstr(why.text, "GSSAPI NTLM"));
 	assert_non_null(strstr(why.text, "PLAIN, LOGIN"));
-	assert_null(sasl_pick(STR("LOGIN"), "plain", &why));
+	assert_null(pick(STR("LOGIN"), "plain", &why));
 	assert_non_null(strstr(why.text, "offers LOGIN"));
 	assert_non_null(strstr(why.text, "auth = auto"));
-	assert_null(sasl_pick(NONE, "auto", &why));
+	assert_null(pick(NONE, "auto", &why));
 	assert_non_null(strstr(why.text, "auth = none"));
 }
 
@@ -109,11 +199,11 @@ what_the_server_offered_is_masked_and_cut(void **state)
 	buf_adds(&offered, "EVIL\x1b[2J\nsecond");
 	for (int i = 0; i < 1000; i++)
 		buf_adds(&offered, " WORD");
-	assert_null(sasl_pick(buf_str(&offered), "auto", &why));
+	assert_null(pick(buf_str(&offered), "auto", &why));
 	assert_null(strchr(why.text, '\x1b'));
 	assert_null(strchr(why.text, '\n'));
 	assert_non_null(strstr(why.text, "EVIL\\x1b[2J"));
-	assert_non_null(strstr(why.text, "subpost speaks PLAIN, LOGIN"));
+	assert_non_null(strstr(why.text, "SCRAM-SHA-1, PLAIN, LOGIN"));
 	buf_free(&offered);
 }
 
@@ -126,7 +216,10 @@ only_names_in_the_table_are_known(void **state)
 	} rows[] = {
 		{ "plain", true }, { "PLAIN", true }, { "login", true }, { "Login", true },
 		{ "", false }, { "auto", false }, { "none", false }, { "plain ", false },
-		{ "gssapi", false }, { "digest-md5", false }, { "anonymous", false },
+		{ "gssapi", false }, { "digest-md5", false }, { "anonymous", false }, { "ntlm", false },
+		{ "cram-md5", true }, { "scram-sha-1", true }, { "scram-sha-1-plus", true },
+		{ "scram-sha-256", true }, { "scram-sha-256-plus", true }, { "oauthbearer", true },
+		{ "xoauth2", true }, { "external", true },
 	};
 
 	(void)state;
@@ -138,10 +231,13 @@ only_names_in_the_table_are_known(void **state)
 static struct sasl *
 begin(const char *mechanism, struct str user, struct str secret)
 {
+	/* Borrowed by what begins here, one at a time. */
+	static struct sasl_login l;
 	struct why why = { 0 };
 	struct sasl *s = NULL;
 
-	assert_int_equal(sasl_start(&s, mechanism, user, secret, &why), DONE);
+	l = login_of(user, secret);
+	assert_int_equal(sasl_start(&s, mechanism, &l, &why), DONE);
 	assert_non_null(s);
 	return s;
 }
@@ -265,8 +361,9 @@ a_nul_in_user_or_secret_is_refused_before_anything_is_said(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct sasl *s = NULL;
 		struct why why = { 0 };
+		struct sasl_login l = login_of(rows[i].user, rows[i].secret);
 
-		assert_int_equal(sasl_start(&s, "PLAIN", rows[i].user, rows[i].secret, &why), LATER);
+		assert_int_equal(sasl_start(&s, "PLAIN", &l, &why), LATER);
 		assert_null(s);
 		assert_int_equal(why.scope, SCOPE_ACCOUNT);
 		assert_non_null(strstr(why.text, rows[i].names));
@@ -279,9 +376,10 @@ a_mechanism_we_do_not_have_is_refused_at_the_start(void **state)
 {
 	struct sasl *s = NULL;
 	struct why why = { 0 };
+	struct sasl_login l = login_of(STR("u"), STR("p"));
 
 	(void)state;
-	assert_int_equal(sasl_start(&s, "KERBEROS_V4", STR("u"), STR("p"), &why), LATER);
+	assert_int_equal(sasl_start(&s, "KERBEROS_V4", &l, &why), LATER);
 	assert_int_equal(why.scope, SCOPE_ACCOUNT);
 	assert_null(s);
 }
@@ -410,11 +508,42 @@ no_copy_of_the_secret_is_left_in_memory(void **state)
 	}
 }
 
+/* RFC 6070, RFC 7914 section 11, and what RFC 7677 section 3 uses; RFC 2202. */
+static void
+the_hashes_are_those_of_the_standards(void **state)
+{
+	static const struct {
+		const char *secret;
+		struct str salt;
+		unsigned iterations;
+		size_t size;
+		const char *first;      /* octets of it */
+	} rows[] = {
+		{ "password", STR("salt"), 1, 20, "\x0c\x60\xc8\x0f\x96\x1f\x0e\x71" },
+		{ "password", STR("salt"), 4096, 20, "\x4b\x00\x79\x01\xb7\x65\x48\x9a" },
+		{ "passwd", STR("salt"), 1, 32, "\x55\xac\x04\x6e\x56\xe3\x08\x9f" },
+		{ "Password", STR("NaCl"), 80000, 32, "\x4d\xdc\xd8\xf6\x0b\x98\xbe\x21" },
+		{ "", STR("salt"), 1, 16, "\xf1\x35\xc2\x79\x93\xba\xf9\x87" },
+	};
+	unsigned char out[32];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_true(tls_stretch(str_of(rows[i].secret), rows[i].salt, rows[i].iterations, out,
+		    rows[i].size));
+		assert_memory_equal(out, rows[i].first, 8);
+	}
+	assert_true(tls_hmac_md5(STR("Jefe"), STR("what do ya want for nothing?"), out));
+	assert_memory_equal(out, "\x75\x0c\x78\x3e\x6a\xb0\xb5\x03\xea\xa8\x6e\x31\x0a\x5d\xb7\x38", 16);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(auto_takes_plain_before_login_in_whatever_order_they_stand),
+		{ "A-23: what is known of the login decides, and CRAM-MD5 is taken only by name",
+		    what_is_known_of_the_login_decides, NULL, NULL, NULL },
 		cmocka_unit_test(words_are_compared_without_case_and_whole),
 		cmocka_unit_test(a_mechanism_that_was_asked_for_is_never_replaced_by_another),
 		cmocka_unit_test(a_refusal_names_what_was_offered_and_what_we_speak),
@@ -424,11 +553,14 @@ main(void)
 		cmocka_unit_test(login_waits_and_gives_user_then_password),
 		cmocka_unit_test(words_in_the_first_challenge_change_nothing),
 		cmocka_unit_test(only_the_first_challenge_may_be_nonsense),
-		cmocka_unit_test(octets_go_out_as_they_are_base64_is_somebody_elses),
+		{ "A-15: octets of PLAIN go out as they are, UTF-8 and = among them",
+		    octets_go_out_as_they_are_base64_is_somebody_elses, NULL, NULL, NULL },
 		cmocka_unit_test(a_long_token_goes_through_whole),
-		cmocka_unit_test(a_nul_in_user_or_secret_is_refused_before_anything_is_said),
+		{ "A-15: a NUL in user or secret is refused before anything is said",
+		    a_nul_in_user_or_secret_is_refused_before_anything_is_said, NULL, NULL, NULL },
 		cmocka_unit_test(a_mechanism_we_do_not_have_is_refused_at_the_start),
 		cmocka_unit_test(a_server_that_never_stops_asking_gets_no_more_answers),
+		cmocka_unit_test(the_hashes_are_those_of_the_standards),
 		cmocka_unit_test(free_may_be_called_twice_and_on_nothing),
 		cmocka_unit_test(no_copy_of_the_secret_is_left_in_memory),
 	};

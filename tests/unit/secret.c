@@ -70,7 +70,7 @@ get_file(const char *name, struct buf *secret, struct why *why)
 {
 	struct smarthost account = with_file(name);
 
-	return secret_get(&account, secret, why);
+	return secret_get(&account, false, secret, why);
 }
 
 /* Refused, for the account's sake, in one line that tells nothing secret. */
@@ -173,6 +173,31 @@ a_file_open_to_others_is_refused_with_the_chmod_that_mends_it(void **state)
 			assert_non_null(strstr(why.text, pw->pw_name));
 		buf_wipe(&secret);
 	}
+}
+
+static void
+a_key_file_is_read_whole_and_judged_as_a_password_file(void **state)
+{
+	static const struct str text = { "-----BEGIN\nkey\n\n-----END\n", 26 };
+	struct buf octets = { 0 };
+	struct why why = { 0 };
+
+	(void)state;
+	put_file(text, 0600);
+	assert_int_equal(secret_file("tls-key-file", path, &octets, &why), DONE);
+	assert_true(str_eq(buf_str(&octets), text));
+	chmod(path, 0640);
+	assert_int_equal(secret_file("tls-key-file", path, &octets, &why), geteuid() == 0 ? DONE : LATER);
+	chmod(path, 0644);
+	assert_int_equal(secret_file("tls-key-file", path, &octets, &why), LATER);
+	assert_int_equal(why.scope, SCOPE_ACCOUNT);
+	assert_non_null(strstr(why.text, "tls-key-file "));
+	assert_non_null(strstr(why.text, "chmod 0600"));
+	assert_int_equal(secret_file("tls-key-file", "/nonexistent", &octets, &why), LATER);
+	assert_non_null(strstr(why.text, "write the private key into it"));
+	assert_int_equal(secret_file("tls-key-file", "/", &octets, &why), LATER);
+	assert_non_null(strstr(why.text, "not a regular file"));
+	buf_wipe(&octets);
 }
 
 static void
@@ -364,7 +389,7 @@ the_buffer_gets_its_size_once_and_does_not_move(void **state)
 	put_file(STR("pw\n"), 0600);
 	assert_int_equal(get_file(path, &secret, &why), DONE);
 	assert_ptr_equal(secret.p, before);
-	assert_int_equal(secret_get(&account, &secret, &why), DONE);
+	assert_int_equal(secret_get(&account, false, &secret, &why), DONE);
 	assert_ptr_equal(secret.p, before);
 	assert_true(str_is(buf_str(&secret), "pw"));
 	buf_wipe(&secret);
@@ -379,10 +404,10 @@ a_password_in_the_ini_is_taken_as_it_is(void **state)
 
 	(void)state;
 	buf_adds(&account.password, " p ; w ");
-	assert_int_equal(secret_get(&account, &secret, &why), DONE);
+	assert_int_equal(secret_get(&account, false, &secret, &why), DONE);
 	assert_true(str_is(buf_str(&secret), " p ; w "));
 	buf_clear(&account.password);
-	expect_refusal(secret_get(&account, &secret, &why), &secret, &why);
+	expect_refusal(secret_get(&account, false, &secret, &why), &secret, &why);
 	buf_free(&account.password);
 	buf_wipe(&secret);
 }
@@ -397,9 +422,9 @@ an_account_without_a_secret_has_the_empty_one(void **state)
 
 	(void)state;
 	buf_adds(&secret, "left over");
-	assert_int_equal(secret_get(&none, &secret, &why), DONE);
+	assert_int_equal(secret_get(&none, false, &secret, &why), DONE);
 	assert_int_equal(secret.len, 0);
-	assert_int_equal(secret_get(&empty, &secret, &why), DONE);
+	assert_int_equal(secret_get(&empty, false, &secret, &why), DONE);
 	assert_int_equal(secret.len, 0);
 	buf_wipe(&secret);
 }
@@ -418,7 +443,7 @@ check_runs(const struct run *rows, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct buf secret = { 0 };
 		struct why why = { 0 };
-		enum outcome o = secret_command(rows[i].command, 5, &secret, &why);
+		enum outcome o = secret_command("password-command", rows[i].command, false, 5, &secret, &why);
 
 		if (rows[i].secret == NULL) {
 			expect_refusal(o, &secret, &why);
@@ -431,6 +456,59 @@ check_runs(const struct run *rows, size_t n)
 		}
 		buf_wipe(&secret);
 	}
+}
+
+/* What the token-command of an account gets to know. */
+static void
+a_token_command_is_told_when_only_a_fresh_token_will_do(void **state)
+{
+	struct smarthost account = { .token_command =
+	    (char *)"sh -c 'printf \"%s %s\" \"${SUBPOST_TOKEN-none}\" \"${PATH:+path}\"'" };
+	struct buf secret = { 0 };
+	struct why why = { 0 };
+
+	(void)state;
+	/* Whatever stands there already. */
+	setenv(SECRET_FRESH, "fresh", 1);
+	assert_int_equal(secret_get(&account, false, &secret, &why), DONE);
+	assert_string_equal(buf_c(&secret), "none path");
+	unsetenv(SECRET_FRESH);
+	assert_int_equal(secret_get(&account, true, &secret, &why), DONE);
+	assert_string_equal(buf_c(&secret), "fresh path");
+	assert_null(getenv(SECRET_FRESH));
+	buf_wipe(&secret);
+}
+
+static void
+a_token_command_that_fails_is_told_by_its_own_name(void **state)
+{
+	static const char *const commands[] = { "false", "true", "sh -c 'kill $$'", "'", "''", "/no/such/program" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(commands); i++) {
+		struct smarthost account = { .token_command = (char *)commands[i] };
+		struct buf secret = { 0 };
+		struct why why = { 0 };
+
+		expect_refusal(secret_get(&account, true, &secret, &why), &secret, &why);
+		assert_int_equal(strncmp(why.text, "token-command", 13), 0);
+		buf_wipe(&secret);
+	}
+}
+
+/* A password knows no age. */
+static void
+a_password_command_is_never_asked_for_a_fresh_one(void **state)
+{
+	struct smarthost account = { .password_command =
+	    (char *)"sh -c 'echo ${SUBPOST_TOKEN-none}'" };
+	struct buf secret = { 0 };
+	struct why why = { 0 };
+
+	(void)state;
+	assert_int_equal(secret_get(&account, true, &secret, &why), DONE);
+	assert_string_equal(buf_c(&secret), "none");
+	buf_wipe(&secret);
 }
 
 static void
@@ -561,7 +639,7 @@ at_the_time_limit_a_command_is_killed_with_its_whole_group(void **state)
 
 	(void)state;
 	buf_addf(&command, "sh -c 'sleep 60 & echo $! > %s; wait; echo " CANARY "'", other);
-	expect_refusal(secret_command(buf_c(&command), 1, &secret, &why), &secret, &why);
+	expect_refusal(secret_command("password-command", buf_c(&command), false, 1, &secret, &why), &secret, &why);
 	assert_true(now() - start >= 0.9 && now() - start < 5);
 	assert_non_null(strstr(why.text, "1 seconds"));
 	assert_int_equal(file_load(AT_FDCWD, other, &text, 100), 0);
@@ -621,7 +699,7 @@ a_command_that_never_stops_printing_meets_its_limit(void **state)
 	double start = now();
 
 	(void)state;
-	expect_refusal(secret_command("yes " CANARY, 1, &secret, &why), &secret, &why);
+	expect_refusal(secret_command("password-command", "yes " CANARY, false, 1, &secret, &why), &secret, &why);
 	assert_true(now() - start < 5);
 	buf_wipe(&secret);
 }
@@ -684,7 +762,7 @@ run_without_standard_descriptors(void)
 	close(1);
 	close(2);
 	signal(SIGCHLD, SIG_IGN);
-	r = secret_command("echo pw", 5, &secret, &why) == DONE &&
+	r = secret_command("password-command", "echo pw", false, 5, &secret, &why) == DONE &&
 	    str_is(buf_str(&secret), "pw") ? 0 : 1;
 	buf_wipe(&secret);
 	return r;
@@ -713,6 +791,7 @@ main(void)
 		cmocka_unit_test(what_follows_the_first_line_is_not_kept_in_memory),
 		cmocka_unit_test(a_file_open_to_others_is_refused_with_the_chmod_that_mends_it),
 		cmocka_unit_test(a_file_that_only_its_owner_can_read_is_taken),
+		cmocka_unit_test(a_key_file_is_read_whole_and_judged_as_a_password_file),
 		cmocka_unit_test(root_may_lend_its_file_by_the_group_and_nobody_else_may),
 		cmocka_unit_test(a_file_of_somebody_else_is_refused_with_the_chown_that_mends_it),
 		cmocka_unit_test(what_is_no_regular_file_is_refused_and_cannot_hang_us),
@@ -722,6 +801,9 @@ main(void)
 		cmocka_unit_test(the_buffer_gets_its_size_once_and_does_not_move),
 		cmocka_unit_test(a_password_in_the_ini_is_taken_as_it_is),
 		cmocka_unit_test(an_account_without_a_secret_has_the_empty_one),
+		cmocka_unit_test(a_token_command_is_told_when_only_a_fresh_token_will_do),
+		cmocka_unit_test(a_token_command_that_fails_is_told_by_its_own_name),
+		cmocka_unit_test(a_password_command_is_never_asked_for_a_fresh_one),
 		cmocka_unit_test(a_command_is_split_on_spaces_and_quotes_keep_them),
 		cmocka_unit_test(no_shell_looks_at_a_command),
 		cmocka_unit_test(a_command_that_makes_no_sense_is_refused_before_it_runs),

@@ -231,6 +231,45 @@ it_is_added_to_what_is_there_a_line_each(void **state)
 	config_free(&c);
 }
 
+/* A caller sees one account, that carries the mail of all whom some account carries;
+ * to whom is the clerk's to know. */
+static void
+of_several_accounts_the_senders_are_told_together(void **state)
+{
+	static char none[] = "", work[] = "*@work.example", inner[] = "*@inner.example";
+	struct smarthost more[] = { { .senders = none, .recipients = none },
+		{ .senders = work, .recipients = inner }, { .senders = none, .recipients = inner } };
+	static const struct {
+		unsigned n;
+		const char *senders;
+	} rows[] = {
+		{ 1, "*@example.com" }, { 2, "*@example.com *@work.example" }, { 3, "" },
+	};
+	struct config c, heard;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct buf text = { 0 };
+		struct why why = { 0 };
+
+		make(&c);
+		put(&c.smarthost.senders, "*@example.com");
+		c.more = more;
+		c.nmore = rows[i].n;
+		settings_write(&c, &text);
+		assert_int_equal(settings_read(buf_str(&text), &heard, &why), DONE);
+		assert_string_equal(heard.smarthost.senders, rows[i].senders);
+		assert_string_equal(heard.smarthost.recipients, "");
+		assert_int_equal(config_accounts(&heard), 1);
+		assert_null(strstr(buf_c(&text), "inner"));
+		c.more = NULL;
+		c.nmore = 0;
+		buf_free(&text);
+		config_free(&heard);
+		config_free(&c);
+	}
+}
+
 /* The hello is one frame: what is too long for it, the clerk alone goes by. */
 static void
 a_list_too_long_for_a_hello_is_not_told(void **state)
@@ -393,6 +432,7 @@ main(void)
 		cmocka_unit_test(the_first_and_last_of_each_number_are_told),
 		cmocka_unit_test(a_configuration_that_was_read_is_told_whole),
 		cmocka_unit_test(it_is_added_to_what_is_there_a_line_each),
+		cmocka_unit_test(of_several_accounts_the_senders_are_told_together),
 		cmocka_unit_test(a_list_too_long_for_a_hello_is_not_told),
 		cmocka_unit_test(what_is_not_told_is_as_by_default),
 		cmocka_unit_test(words_of_a_newer_service_are_passed_over),

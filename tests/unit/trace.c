@@ -24,7 +24,7 @@
 struct world {
 	char root[64];
 	struct spool s;
-	struct trace t;
+	struct trace t, opening;
 	struct buf text;
 };
 
@@ -58,6 +58,7 @@ tear_down(void **state)
 
 	trace_free(&w->t);
 	trace_free(&w->t);
+	trace_free(&w->opening);
 	buf_free(&w->text);
 	close(w->s.dir);
 	nftw(w->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -191,7 +192,7 @@ words_in_any_pieces_are_a_line_each(void **state)
 	struct world *w = *state;
 	int fd = trace_make(&w->s, ID_A);
 
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 	trace_said(&w->t, STR("MAIL FROM:<a@x.example>"));
 	trace_said(&w->t, STR(" SIZE=7"));
 	trace_said(&w->t, STR("\r\nRCPT TO:<b@x.example>\r\nRC"));
@@ -200,7 +201,7 @@ words_in_any_pieces_are_a_line_each(void **state)
 	hear(&w->t, "354\r\n");
 	hear(&w->t, "334 PDEyMzRAeC5leGFtcGxlPg==\r\n");
 	trace_note(&w->t, ">>> [%d octets of text]", 7);
-	trace_end(&w->t);
+	trace_free(&w->t);
 	trace_said(&w->t, STR("RSET\r\n"));
 	hear(&w->t, "250 ok\r\n");
 	assert_string_equal(text_of(w, ID_A), ">>> MAIL FROM:<a@x.example> SIZE=7\n"
@@ -216,7 +217,7 @@ what_is_said_is_masked(void **state)
 	struct world *w = *state;
 	int fd = trace_make(&w->s, ID_A);
 
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 	hear(&w->t, "550 \033[31mred \xff\r\n");
 	trace_note(&w->t, "--- a\nb");
 	trace_tell_all(&w->s, STR("c\nd"));
@@ -230,16 +231,13 @@ how_the_connection_began_comes_first_and_once(void **state)
 	struct world *w = *state;
 	int a = trace_make(&w->s, ID_A), b = trace_make(&w->s, ID_B);
 
-	w->t.opening = true;
-	hear(&w->t, "220 mail.example\r\n");
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+	w->opening.on = true;
+	hear(&w->opening, "220 mail.example\r\n");
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 	trace_said(&w->t, STR("one\r\n"));
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), true);
 	trace_said(&w->t, STR("two\r\n"));
-	trace_begin(&w->t, "0GT2C3D4E5F6CCCCCCCC", -1);
-	trace_said(&w->t, STR("unseen\r\n"));
-	assert_false(trace_is_on(&w->t));
-	trace_begin(&w->t, ID_B, trace_open(&w->s, ID_B));
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_B), false);
 	trace_said(&w->t, STR("three\r\n"));
 	assert_string_equal(text_of(w, ID_A), "<<< 220 mail.example\n>>> one\n>>> two\n");
 	assert_string_equal(text_of(w, ID_B), "<<< 220 mail.example\n>>> three\n");
@@ -248,17 +246,36 @@ how_the_connection_began_comes_first_and_once(void **state)
 }
 
 static void
-of_a_long_beginning_the_last_lines_are_kept(void **state)
+what_was_said_of_a_message_is_kept_with_how_the_connection_began(void **state)
+{
+	struct world *w = *state;
+	struct trace other = { 0 };
+
+	w->opening.on = true;
+	hear(&w->opening, "220 mail.example\r\n");
+	trace_begin(&w->t, &w->opening, -1, false);
+	trace_begin(&other, &w->opening, -1, false);
+	trace_said(&w->t, STR("MAIL FROM:<a@x.example>\r\n"));
+	trace_said(&other, STR("MAIL FROM:<b@x.example>\r\n"));
+	hear(&w->t, "550 no\r\n");
+	assert_string_equal(buf_c(&w->t.kept),
+	    "<<< 220 mail.example\n>>> MAIL FROM:<a@x.example>\n<<< 550 no\n");
+	assert_string_equal(buf_c(&other.kept), "<<< 220 mail.example\n>>> MAIL FROM:<b@x.example>\n");
+	trace_free(&other);
+}
+
+static void
+of_a_long_dialogue_the_last_lines_are_kept(void **state)
 {
 	struct world *w = *state;
 	int fd = trace_make(&w->s, ID_A);
 	const char *text;
 
-	w->t.opening = true;
+	w->opening.on = true;
 	for (int i = 0; i < 2000; i++)
-		trace_note(&w->t, "line %d", i);
-	assert_true(w->t.kept.len <= TRACE_OPENING_MAX && w->t.kept.len > TRACE_OPENING_MAX - 20);
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+		trace_note(&w->opening, "line %d", i);
+	assert_true(w->opening.kept.len <= TRACE_KEPT_MAX && w->opening.kept.len > TRACE_KEPT_MAX - 20);
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 	text = text_of(w, ID_A);
 	assert_true(str_starts(str_of(text), "--- the beginning is not shown\nline "));
 	assert_non_null(strstr(text, "\nline 1999\n"));
@@ -274,10 +291,10 @@ a_file_has_an_end_over_all_its_jobs(void **state)
 	size_t len;
 
 	for (int job = 0; job < 3; job++) {
-		trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+		trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 		for (int i = 0; i < 2000; i++)
 			trace_note(&w->t, "a line of some fifty octets, as they are mostly seen");
-		trace_end(&w->t);
+		trace_free(&w->t);
 	}
 	text = text_of(w, ID_A);
 	len = strlen(text);
@@ -295,7 +312,7 @@ an_endless_line_is_cut(void **state)
 	struct world *w = *state;
 	int fd = trace_make(&w->s, ID_A);
 
-	trace_begin(&w->t, ID_A, trace_open(&w->s, ID_A));
+	trace_begin(&w->t, &w->opening, trace_open(&w->s, ID_A), false);
 	for (int i = 0; i < 100000; i++)
 		trace_said(&w->t, STR("0123456789"));
 	trace_said(&w->t, STR("\r\nnext\r\n"));
@@ -310,7 +327,7 @@ a_file_that_cannot_be_written_is_no_trouble(void **state)
 	struct world *w = *state;
 	int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
-	trace_begin(&w->t, ID_A, fd);
+	trace_begin(&w->t, &w->opening, fd, false);
 	w->t.left = TRACE_MAX;
 	trace_note(&w->t, "--- x");
 	assert_int_equal(w->t.left, 0);
@@ -327,6 +344,37 @@ without_a_trace_nothing_is_written(void **state)
 	hear(NULL, "250 x\r\n");
 }
 
+static void
+add_heard(void *arg, struct str line)
+{
+	buf_addstr(arg, line);
+	buf_addc(arg, '|');
+}
+
+/* The same lines, and at once; whether or not somebody looks at a message. */
+static void
+who_hears_each_line_hears_it_masked(void **state)
+{
+	struct buf heard = { 0 };
+	struct trace t = { .tell = add_heard, .arg = &heard };
+	struct reply r = { .code = 250 };
+
+	(void)state;
+	assert_true(trace_is_on(&t));
+	buf_adds(&r.text, "one\ntwo\033[2J");
+	trace_said(&t, STR("EHLO a"));
+	assert_string_equal(buf_c(&heard), "");
+	trace_said(&t, STR("b\r\n"));
+	trace_heard(&t, &r);
+	trace_note(&t, "--- %s", "done");
+	assert_string_equal(buf_c(&heard), ">>> EHLO ab|<<< 250-one|<<< 250 two\\x1b[2J|--- done|");
+	/* Nothing is kept of it. */
+	assert_int_equal(t.kept.len, 0);
+	buf_free(&r.text);
+	buf_free(&heard);
+	trace_free(&t);
+}
+
 int
 main(void)
 {
@@ -337,9 +385,11 @@ main(void)
 		TEST(a_file_whose_reader_has_gone_is_removed_by_whoever_finds_it),
 		TEST(what_is_no_plain_file_of_ours_is_not_written_to),
 		TEST(words_in_any_pieces_are_a_line_each),
+		cmocka_unit_test(who_hears_each_line_hears_it_masked),
 		TEST(what_is_said_is_masked),
 		TEST(how_the_connection_began_comes_first_and_once),
-		TEST(of_a_long_beginning_the_last_lines_are_kept),
+		TEST(what_was_said_of_a_message_is_kept_with_how_the_connection_began),
+		TEST(of_a_long_dialogue_the_last_lines_are_kept),
 		TEST(a_file_has_an_end_over_all_its_jobs),
 		TEST(an_endless_line_is_cut),
 		TEST(a_file_that_cannot_be_written_is_no_trouble),

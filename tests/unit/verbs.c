@@ -201,11 +201,11 @@ describe(struct world *w, struct buf *out)
 static void
 set_health(struct world *w, time_t until, const char *text)
 {
-	struct health h = { .down = true, .step = 1, .since = 1000, .until = until };
+	struct standing st = { .account = { .down = true, .step = 1, .since = 1000, .until = until } };
 
-	snprintf(h.why.text, sizeof h.why.text, "%s", text);
-	h.why.scope = SCOPE_SENDER;
-	assert_int_equal(health_store(&w->s, w->config.smarthost.name, &h, &w->why), DONE);
+	snprintf(st.account.why.text, sizeof st.account.why.text, "%s", text);
+	st.account.why.scope = SCOPE_SENDER;
+	assert_int_equal(health_store(&w->s, w->config.smarthost.name, &st, &w->why), DONE);
 }
 
 /* Every verb, of every kind of message, by everybody. */
@@ -488,10 +488,43 @@ a_status_counts_what_is_the_askers(void **state)
 	assert_non_null(strstr(w->said, part));
 	assert_int_equal(ask(w, &askers[OTHERS], "status json"), DONE);
 	assert_ptr_equal(strstr(w->said, "{\"office\":\"service\",\"waiting\":0,\"held\":1,\"failed\":0,\"oldest\":"), w->said);
-	assert_non_null(strstr(w->said, ",\"account\":{\"name\":\"default\",\"state\":\"up\",\"since\":0,"
-	    "\"until\":0,\"reason\":\"\"},\"runner\":{\"running\":false,\"pid\":0}}\n"));
+	assert_non_null(strstr(w->said, ",\"account\":{\"name\":\"default\",\"state\":\"up\",\"since\":0,\"until\":0,\"reason\":\"\"}"
+	    ",\"accounts\":[{\"name\":\"default\",\"state\":\"up\",\"since\":0,"
+	    "\"until\":0,\"reason\":\"\"}],\"runner\":{\"running\":false,\"pid\":0}}\n"));
 	assert_int_equal(ask(w, &askers[NOBODYS], "status json"), DONE);
 	assert_ptr_equal(strstr(w->said, "{\"office\":\"service\",\"waiting\":0,\"held\":0,\"failed\":0,\"oldest\":0,"), w->said);
+}
+
+static void
+the_last_dialogue_is_shown_to_whom_the_message_is(void **state)
+{
+	struct world *w = *state;
+	struct fate f;
+
+	queue(w, ID, USER, "mine@example.org");
+	assert_int_equal(ask(w, &askers[USERS], "show " ID), DONE);
+	assert_null(strstr(w->said, "dialogue"));
+	assert_int_equal(ask(w, &askers[USERS], "show json " ID), DONE);
+	assert_non_null(strstr(w->said, "\"account\":\"default\""));
+	assert_non_null(strstr(w->said, "],\"dialogue\":[]}\n"));
+	fate_init(&f, 2);
+	fate_keep_dialogue(&f, STR(">>> MAIL FROM:<mine@example.org>\n<<< 451 4.3.0 \x1b[2J \"later\"\n"));
+	assert_int_equal(spool_set_fate(&w->s, ID, &f, &w->why), DONE);
+	fate_free(&f);
+	assert_int_equal(ask(w, &askers[USERS], "show " ID), DONE);
+	assert_non_null(strstr(w->said, "\ndialogue\n  >>> MAIL FROM:<mine@example.org>\n"
+	    "  <<< 451 4.3.0 \\x1b[2J \"later\"\n\nSubject: x\n"));
+	assert_int_equal(ask(w, &askers[USERS], "show json " ID), DONE);
+	assert_non_null(strstr(w->said, ",\"dialogue\":[\">>> MAIL FROM:<mine@example.org>\","
+	    "\"<<< 451 4.3.0 \\\\x1b[2J \\\"later\\\"\"]}\n"));
+	/* Its text is nothing for a program that asks for facts. */
+	assert_null(strstr(w->said, "secret body"));
+	assert_int_equal(ask(w, &askers[USERS], "list json"), DONE);
+	assert_null(strstr(w->said, "dialogue"));
+	for (size_t i = OTHERS; i <= NOBODYS; i++) {
+		assert_int_equal(outcome_exit(ask(w, &askers[i], "show json " ID), &w->why), 66);
+		assert_string_equal(w->said, "");
+	}
 }
 
 static void
@@ -547,6 +580,7 @@ main(void)
 		IN_A_SPOOL(what_was_done_before_one_failed_is_told_to_the_runner),
 		IN_A_SPOOL(what_is_held_says_so_until_it_is_released),
 		IN_A_SPOOL(a_status_counts_what_is_the_askers),
+		IN_A_SPOOL(the_last_dialogue_is_shown_to_whom_the_message_is),
 		IN_A_SPOOL(what_is_deleted_is_logged_with_who_did_it),
 		IN_A_SPOOL(what_is_no_question_is_refused),
 	};

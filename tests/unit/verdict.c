@@ -92,6 +92,11 @@ a_refused_login_never_bounces_whatever_the_code(void **state)
 	    { PHASE_AUTH, "454 4.7.0 Too many login attempts", LATER, SCOPE_ACCOUNT },
 	    { PHASE_AUTH, "421 4.7.0 go away", LATER, SCOPE_ACCOUNT },
 	    { PHASE_AUTH, "432 4.7.12 a password transition is needed", LATER, SCOPE_ACCOUNT },
+	    { PHASE_AUTH, "500 5.5.6 line too long", LATER, SCOPE_ACCOUNT },
+	    { PHASE_AUTH, "504 5.5.4 no such mechanism", LATER, SCOPE_ACCOUNT },
+	    { PHASE_TOKEN, "535 5.7.3 Authentication unsuccessful", LATER, SCOPE_ACCOUNT },
+	    { PHASE_TOKEN, "454 4.7.0 temporary authentication failure", LATER, SCOPE_ACCOUNT },
+	    { PHASE_TOKEN, "550 5.7.30 no", LATER, SCOPE_ACCOUNT },
 	    { PHASE_AUTH, "235 2.7.0 too early", LATER, SCOPE_ACCOUNT });
 }
 
@@ -214,6 +219,166 @@ a_yes_in_the_wrong_place_is_no_yes(void **state)
 	    { PHASE_TEXT, "354 go ahead", LATER, SCOPE_SERVER });
 }
 
+struct hint {
+	enum phase phase;
+	const char *reply;
+	enum outcome outcome;
+	enum scope scope;
+	const char *hint;       /* a part of what stands behind the server's words; NULL: nothing does */
+};
+
+/* What they really say, as captured or documented. */
+static void
+providers_are_understood(void **state)
+{
+	static const struct hint rows[] = {
+		/* Google */
+		{ PHASE_AUTH, "535-5.7.8 Username and Password not accepted. For more information, go to\r\n"
+		    "535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp",
+		    LATER, SCOPE_ACCOUNT, "without spaces" },
+		{ PHASE_AUTH, "534-5.7.9 Application-specific password required.\r\n534 5.7.9 https://x - gsmtp",
+		    LATER, SCOPE_ACCOUNT, "app password" },
+		{ PHASE_AUTH, "534-5.7.14 <https://accounts.google.com/signin/continue?x> Please log in via your web\r\n"
+		    "534-5.7.14 browser and then try again.\r\n534 5.7.14 x - gsmtp", LATER, SCOPE_ACCOUNT, "web browser" },
+		{ PHASE_AUTH, "454 4.7.0 Too many login attempts, please try again later. x - gsmtp",
+		    LATER, SCOPE_ACCOUNT, "counts logins" },
+		{ PHASE_GREETING, "421-4.4.5 Server busy, try again later. (smtp.gmail.com)\r\n421 4.4.5 x",
+		    LATER, SCOPE_SERVER, NULL },
+		{ PHASE_EHLO, "421 4.7.0 Try again later, closing connection. (EHLO) x - gsmtp", LATER, SCOPE_SERVER, NULL },
+		{ PHASE_MAIL, "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\r\n"
+		    "550 5.4.5 sending limits go to https://x - gsmtp", LATER, SCOPE_ACCOUNT, "limit is reached" },
+		{ PHASE_RCPT, "450 4.2.1 The user you are trying to contact is receiving mail too quickly.",
+		    LATER, SCOPE_RECIPIENT, NULL },
+		{ PHASE_RCPT, "450 4.2.1 Peak SMTP relay limit exceeded for this customer", LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_MAIL, "550 5.7.1 Daily SMTP relay limit exceeded for user", LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_MAIL, "550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've\r\n"
+		    "550 5.7.1 registered in your Workspace SMTP Relay service doesn't match", LATER, SCOPE_ACCOUNT, "register" },
+		{ PHASE_MAIL, "530-5.7.0 Must issue a STARTTLS command first. x\r\n530 5.7.0 y", LATER, SCOPE_ACCOUNT,
+		    "starttls" },
+		{ PHASE_MAIL, "530-5.5.1 Authentication Required. For more information, go to\r\n530 5.5.1 x",
+		    LATER, SCOPE_ACCOUNT, "login before it relays" },
+		{ PHASE_TEXT, "552-5.2.3 Your message exceeded Google's message size limits.\r\n552 5.2.3 x",
+		    NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_TEXT, "550-5.7.1 [192.0.2.1 12] Our system has detected that this message is\r\n"
+		    "550 5.7.1 likely unsolicited mail.", NEVER, SCOPE_MESSAGE, NULL },
+		/* Microsoft */
+		{ PHASE_AUTH, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the "
+		    "Mailbox. [x.prod.outlook.com]", LATER, SCOPE_ACCOUNT, "admin" },
+		{ PHASE_AUTH, "535 5.7.139 Authentication unsuccessful, user is locked by your organization's security "
+		    "defaults policy. Contact your administrator.", LATER, SCOPE_ACCOUNT, "xoauth2" },
+		{ PHASE_AUTH, "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be "
+		    "authenticated successfully.", LATER, SCOPE_ACCOUNT, "xoauth2" },
+		{ PHASE_AUTH, "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+		    LATER, SCOPE_ACCOUNT, "takes no passwords" },
+		{ PHASE_AUTH, "550 5.7.30 Basic authentication is not supported for Client Submission.",
+		    LATER, SCOPE_ACCOUNT, "takes no passwords" },
+		{ PHASE_AUTH, "535 5.7.3 Authentication unsuccessful [x.prod.outlook.com]", LATER, SCOPE_ACCOUNT, "token" },
+		{ PHASE_MAIL, "530 5.7.57 Client not authenticated to send mail. [x]", LATER, SCOPE_ACCOUNT, "login" },
+		{ PHASE_TEXT, "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded; [Hostname=x]",
+		    LATER, SCOPE_ACCOUNT, "connections" },
+		{ PHASE_MAIL, "421 4.4.2 Message submission rate for this client has exceeded the configured limit",
+		    LATER, SCOPE_ACCOUNT, "rate" },
+		{ PHASE_TEXT, "554 5.2.252 SendAsDenied; u@x not allowed to send as f@y; STOREDRV.Submission.Exception:"
+		    "SendAsDeniedException.MapiExceptionSendAsDenied", LATER, SCOPE_SENDER, "force-from = yes" },
+		{ PHASE_TEXT, "550 5.2.252 Sender throttled due to continuous send as denied errors.",
+		    LATER, SCOPE_ACCOUNT, "throttled the account" },
+		{ PHASE_TEXT, "550 5.2.253 Sender throttled due to continuous invalid license errors.",
+		    LATER, SCOPE_ACCOUNT, "throttled the account" },
+		{ PHASE_MAIL, "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+		    LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_TEXT, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process",
+		    LATER, SCOPE_ACCOUNT, "limit is reached" },
+		{ PHASE_TEXT, "451 4.7.500 Access denied, please try again later", LATER, SCOPE_ACCOUNT, NULL },
+		{ PHASE_TEXT, "552 5.3.4 Message size exceeds fixed maximum message size", NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_TEXT, "550 5.7.515 Access denied, sending domain x does not meet the required authentication level",
+		    NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_RCPT, "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", LATER, SCOPE_ACCOUNT,
+		    "login" },
+		{ PHASE_RCPT, "550 5.7.1 Unable to relay", LATER, SCOPE_ACCOUNT, "login" },
+		{ PHASE_RCPT, "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)", NEVER, SCOPE_RECIPIENT,
+		    NULL },
+		{ PHASE_MAIL, "452 4.3.1 Insufficient system resources", LATER, SCOPE_SERVER, NULL },
+		/* Amazon, SendGrid, Mailgun, Postmark and the like */
+		{ PHASE_TEXT, "454 Throttling failure: Maximum sending rate exceeded.", LATER, SCOPE_ACCOUNT, "rate" },
+		{ PHASE_TEXT, "454 Throttling failure: Daily message quota exceeded.", LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_TEXT, "554 Message rejected: Email address is not verified. The following identities failed the "
+		    "check in region EU-WEST-1: f@y", LATER, SCOPE_SENDER, "verify the address" },
+		{ PHASE_TEXT, "554 Access denied: User `arn:aws:iam::1:user/x' is not authorized to perform "
+		    "`ses:SendRawEmail' on resource `arn'", LATER, SCOPE_ACCOUNT, "may not send" },
+		{ PHASE_TEXT, "554 Message rejected: Sending paused for this account. For more information, please check the "
+		    "inbox", LATER, SCOPE_ACCOUNT, "blocked" },
+		{ PHASE_AUTH, "535 Authentication Credentials Invalid", LATER, SCOPE_ACCOUNT, "check user and password" },
+		{ PHASE_AUTH, "451 Authentication failed: Maximum credits exceeded", LATER, SCOPE_ACCOUNT, "credits" },
+		{ PHASE_TEXT, "550 The from address does not match a verified Sender Identity. Mail cannot be sent until "
+		    "this error is resolved.", LATER, SCOPE_SENDER, "verify the sender" },
+		{ PHASE_MAIL, "421 Domain x.example is not allowed to send: disabled", LATER, SCOPE_ACCOUNT, "blocked" },
+		{ PHASE_MAIL, "550 sender not validated", LATER, SCOPE_SENDER, "verify the sender" },
+		{ PHASE_GREETING, "554 Too many failed login requests from IP. Try again later. #MS-ST-B",
+		    LATER, SCOPE_ACCOUNT, "locked us out" },
+		{ PHASE_AUTH, "525 5.7.1 Unauthorized IP address", LATER, SCOPE_ACCOUNT, "this machine's address" },
+		{ PHASE_AUTH, "502 5.7.0 Your SMTP account is not yet activated", LATER, SCOPE_ACCOUNT, "activated with" },
+		/* Mailbox providers */
+		{ PHASE_TEXT, "551 5.7.1 Not authorised to send from this header address", LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_TEXT, "550 5.7.0 From address is not one of your addresses", LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_AUTH, "535 5.7.0 (#AUTH005) Too many bad auth attempts.", LATER, SCOPE_ACCOUNT, "counts logins" },
+		{ PHASE_TEXT, "554 5.7.9 Message not accepted for policy reasons", NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_AUTH, "454 4.7.0 Temporary authentication failure: Connection lost to authentication server",
+		    LATER, SCOPE_ACCOUNT, "may be right" },
+		{ PHASE_AUTH, "535 Authentication credentials invalid", LATER, SCOPE_ACCOUNT, "web settings" },
+		{ PHASE_MAIL, "550-Requested action not taken: mailbox unavailable\r\n550 Sender address is not allowed.",
+		    LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_TEXT, "554-Transaction failed\r\n554 Reject due to policy restrictions.", NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_MAIL, "553 Relaying disallowed as f@y", LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_MAIL, "553 Sender is not allowed to relay emails", LATER, SCOPE_SENDER, "force-from" },
+		{ PHASE_TEXT, "550 5.4.6 Unusual sending activity detected. Please try after sometime.",
+		    LATER, SCOPE_ACCOUNT, "blocked" },
+		{ PHASE_TEXT, "554 5.1.8 Sender Address Blocked", LATER, SCOPE_ACCOUNT, "blocked" },
+		/* Postfix, Exim */
+		{ PHASE_STARTTLS, "454 4.7.0 TLS not available due to local problem", LATER, SCOPE_SERVER, NULL },
+		{ PHASE_RCPT, "454 4.7.1 <r@z>: Relay access denied", LATER, SCOPE_ACCOUNT, "login" },
+		{ PHASE_RCPT, "554 5.7.1 <r@z>: Relay access denied", LATER, SCOPE_ACCOUNT, "login" },
+		{ PHASE_RCPT, "553 5.7.1 <f@y>: Sender address rejected: not owned by user u", LATER, SCOPE_SENDER,
+		    "force-from" },
+		{ PHASE_RCPT, "450 4.7.1 <r@z>: Recipient address rejected: Greylisted for 300 seconds",
+		    LATER, SCOPE_RECIPIENT, NULL },
+		{ PHASE_MAIL, "452 4.3.1 Insufficient system storage", LATER, SCOPE_SERVER, NULL },
+		{ PHASE_RCPT, "452 4.5.3 Error: too many recipients", LATER, SCOPE_RECIPIENT, NULL },
+		{ PHASE_MAIL, "450 4.7.1 Error: too much mail from 192.0.2.1", LATER, SCOPE_ACCOUNT, "rate" },
+		{ PHASE_MAIL, "552 5.3.4 Message size exceeds fixed limit", NEVER, SCOPE_MESSAGE, NULL },
+		{ PHASE_RCPT, "550 5.4.5 <r@z>: Recipient address rejected: Domain Sending Quota Exceeded",
+		    LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_RCPT, "554 5.7.1 <r@z>: Recipient address rejected: Quota exceeded", LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_RCPT, "552 5.2.2 <r@z>: Quota exceeded (mailbox for user is full)", NEVER, SCOPE_RECIPIENT, NULL },
+		{ PHASE_RCPT, "554 5.7.1 <r@z>: Recipient address rejected: Access denied", NEVER, SCOPE_RECIPIENT, NULL },
+		{ PHASE_RCPT, "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
+		    LATER, SCOPE_SERVER, "list" },
+		{ PHASE_RCPT, "554 5.7.1 <host[192.0.2.1]>: Client host rejected: Access denied", LATER, SCOPE_ACCOUNT, "login" },
+		{ PHASE_RCPT, "550 5.2.1 The email account that you tried to reach has been disabled", NEVER,
+		    SCOPE_RECIPIENT, NULL },
+		{ PHASE_RCPT, "550 Domain x.example has exceeded the max emails per hour (5/5 (100%)) allowed.  Message "
+		    "discarded.", LATER, SCOPE_ACCOUNT, "limit" },
+		{ PHASE_AUTH, "535 Incorrect authentication data", LATER, SCOPE_ACCOUNT, "check user and password" },
+		{ PHASE_MAIL, "421 Too many concurrent SMTP connections; please try again later.", LATER, SCOPE_ACCOUNT,
+		    "connections" },
+		{ PHASE_RCPT, "552 5.3.4 message size exceeds what the recipient takes", NEVER, SCOPE_MESSAGE, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct why why;
+		enum outcome o = judge(rows[i].phase, rows[i].reply, NULL, 0, &why);
+		const char *behind = strrchr(why.text, ';');
+
+		if (o != rows[i].outcome || why.scope != rows[i].scope || (rows[i].hint != NULL &&
+		    (behind == NULL || strstr(why.text, rows[i].hint) == NULL)))
+			print_error("%s: %s: %s %s: %s\n", phase_name(rows[i].phase), rows[i].reply,
+			    outcome_name(o), scope_name(why.scope), why.text);
+		assert_int_equal(o, rows[i].outcome);
+		assert_int_equal(why.scope, rows[i].scope);
+		assert_true(rows[i].hint == NULL || strstr(why.text, rows[i].hint) != NULL);
+	}
+}
+
 static void
 words_are_found_without_case_and_in_every_line(void **state)
 {
@@ -315,7 +480,14 @@ static const char *const table_words[] = {
 	"account suspended", "account locked", "access denied", "relay access denied",
 	"relaying denied", "sendasdenied", "not owned by user", "not allowed to send as",
 	"verified sender", "address is not verified", "authorised to send from",
-	"authorized to send from", "relaying disallowed as",
+	"authorized to send from", "relaying disallowed as", "relay limit exceeded", "failed login",
+	"too many bad auth", "username and password not accepted", "security defaults", "did not meet the criteria",
+	"basic authentication is disabled", "activated", "credentials invalid", "submission rate", "too much mail",
+	"too many messages", "not allowed to send", "starttls", "requiretls", "quota exceeded", "account has been",
+	"sending paused", "authorized to perform", "blocked using", "client host rejected", "unable to relay",
+	"relay not permitted", "credentials for relay", "allowed to send as", "permissions to send as",
+	"sender not validated", "sender is not allowed", "sender address rejected", "sender address is not allowed",
+	"not one of your addresses",
 };
 
 /* How servers echo it; one %s.  The forty of them are these times the shapes. */
@@ -468,18 +640,139 @@ the_servers_own_words_beside_an_address_still_count(void **state)
 	assert_int_equal(why.scope, SCOPE_ACCOUNT);
 }
 
+/* Answers as servers give them, with what they make of an address in the place of %s:
+ * whole, in brackets, without its quotes, its domain alone, half of it. */
+static const struct {
+	enum phase phase;
+	const char *reply;
+} hostile[] = {
+	{ PHASE_RCPT, "550 5.1.1 <%a>: Recipient address rejected: User unknown" },
+	{ PHASE_RCPT, "550 5.1.1 %a... User unknown" },
+	{ PHASE_RCPT, "550 unknown user %a" },
+	{ PHASE_RCPT, "550 No such user: %l" },
+	{ PHASE_RCPT, "550 No such user: \"%l\"" },
+	{ PHASE_RCPT, "550 %l at %d is not known here" },
+	{ PHASE_RCPT, "550 host %d said: no" },
+	{ PHASE_RCPT, "550 5.7.1 %a refused" },
+	{ PHASE_RCPT, "554 5.7.1 <%a>: Recipient address rejected: no" },
+	{ PHASE_RCPT, "554 %d: no route" },
+	{ PHASE_RCPT, "551 User not local; try <%a>" },
+	{ PHASE_RCPT, "553 5.1.3 bad address: %h" },
+	{ PHASE_RCPT, "550-5.1.1 the address\r\n550-5.1.1 %a\r\n550 5.1.1 is not here" },
+	{ PHASE_RCPT, "550 <%h" },
+	{ PHASE_RCPT, "550 (%a)" },
+	{ PHASE_RCPT, "550 mailto:%a" },
+	{ PHASE_RCPT, "550 SRS0=x=%d=%l@srs.example" },
+	{ PHASE_RCPT, "450 4.1.2 <%a>: Domain not found" },
+	{ PHASE_RCPT, "450 %a is busy" },
+	{ PHASE_RCPT, "450 4.7.1 %l" },
+	{ PHASE_RCPT, "451 4.3.0 %d: temporary lookup failure" },
+	{ PHASE_RCPT, "452 4.2.2 mailbox %l is full" },
+	{ PHASE_RCPT, "552 5.2.2 mailbox %a is full" },
+	{ PHASE_MAIL, "550 <%a>: refused" },
+	{ PHASE_MAIL, "550 %l" },
+	{ PHASE_MAIL, "553 5.5.2 %h is no address" },
+	{ PHASE_MAIL, "450 <%a>: later" },
+	{ PHASE_MAIL, "451 %d does not resolve" },
+	{ PHASE_MAIL, "552 5.3.4 %a: too large" },
+	{ PHASE_MAIL, "421 4.3.2 %l" },
+	{ PHASE_DATA, "554 5.5.1 no valid recipients: %a" },
+	{ PHASE_DATA, "451 %d" },
+	{ PHASE_TEXT, "554 5.6.0 message for %a refused" },
+	{ PHASE_TEXT, "550 5.7.1 %l sends spam" },
+	{ PHASE_TEXT, "554 delivery to %d failed" },
+	{ PHASE_TEXT, "550 X-Envelope-To: %h" },
+	{ PHASE_TEXT, "454 4.3.0 %a" },
+	{ PHASE_TEXT, "451 4.7.0 %l: come back" },
+	{ PHASE_TEXT, "432 4.3.2 %d" },
+	{ PHASE_TEXT, "530 5.7.0 %a" },
+	{ PHASE_GREETING, "554 5.7.1 no service for %d" },
+	{ PHASE_AUTH, "535 5.7.8 %a" },
+};
+
+/* The reply to an address: local part as it was sent, what it means, and domain. */
+static void
+put_hostile(struct buf *out, const char *reply, const char *local, const char *meant, const char *domain)
+{
+	size_t half = strlen(local) + 1 + strlen(domain);
+	struct buf address = { 0 };
+
+	buf_addf(&address, "%s@%s", local, domain);
+	for (const char *p = reply; *p != '\0'; p++) {
+		if (p[0] != '%') {
+			buf_addc(out, *p);
+			continue;
+		}
+		switch (*++p) {
+		case 'a': buf_adds(out, buf_c(&address)); break;
+		case 'l': buf_adds(out, meant); break;
+		case 'd': buf_adds(out, domain); break;
+		default: buf_add(out, address.p, half - 3); break;
+		}
+	}
+	buf_free(&address);
+}
+
+static void
+forty_hostile_answers_move_no_verdict(void **state)
+{
+	static const struct str ann = { "ann@y.example", 13 };
+	unsigned tried = 0;
+
+	(void)state;
+	assert_true(COUNT(hostile) >= 40);
+	for (size_t i = 0; i < COUNT(hostile); i++) {
+		struct buf harmless = { 0 };
+		struct why a, b;
+		enum outcome o;
+
+		put_hostile(&harmless, hostile[i].reply, "ann", "ann", "y.example");
+		o = judge(hostile[i].phase, buf_c(&harmless), &ann, 1, &a);
+		for (size_t w = 0; w < COUNT(table_words); w++, tried++) {
+			struct buf local = { 0 }, domain = { 0 }, address = { 0 }, reply = { 0 };
+			struct str said;
+			enum outcome p;
+
+			buf_addf(&local, "\"%s\"", table_words[w]);
+			buf_addf(&domain, "%s.example", table_words[w]);
+			for (size_t k = 0; k < domain.len; k++)
+				if (domain.p[k] == ' ')
+					domain.p[k] = '-';
+			buf_addf(&address, "%s@%s", buf_c(&local), buf_c(&domain));
+			said = buf_str(&address);
+			put_hostile(&reply, hostile[i].reply, buf_c(&local), table_words[w], buf_c(&domain));
+			p = judge(hostile[i].phase, buf_c(&reply), &said, 1, &b);
+			if (o != p || a.scope != b.scope)
+				print_error("%s: %s\n", phase_name(hostile[i].phase), buf_c(&reply));
+			assert_int_equal(o, p);
+			assert_int_equal(a.scope, b.scope);
+			buf_free(&local);
+			buf_free(&domain);
+			buf_free(&address);
+			buf_free(&reply);
+		}
+		buf_free(&harmless);
+	}
+	assert_true(tried >= 40 * COUNT(table_words));
+}
+
 int
 main(void)
 {
+#define ROW(promise, f) { promise, f, NULL, NULL, NULL }
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_mail_everything_is_the_servers_trouble),
-		cmocka_unit_test(a_refused_login_never_bounces_whatever_the_code),
+		ROW("X-20: a refused login never bounces, whatever the code", a_refused_login_never_bounces_whatever_the_code),
 		cmocka_unit_test(what_is_said_of_one_recipient_is_the_recipients),
-		cmocka_unit_test(quota_pace_and_blocks_are_the_accounts_and_never_bounce),
+		ROW("X-20: quota, pace and blocks are the account's, and never bounce",
+		    quota_pace_and_blocks_are_the_accounts_and_never_bounce),
 		cmocka_unit_test(a_sender_that_the_account_may_not_use_is_the_senders_trouble),
 		cmocka_unit_test(what_is_said_of_the_message_is_the_messages),
 		cmocka_unit_test(a_421_and_a_broken_step_are_the_servers_trouble_in_every_phase),
 		cmocka_unit_test(a_yes_in_the_wrong_place_is_no_yes),
+		cmocka_unit_test(providers_are_understood),
+		ROW("hostile: forty answers that echo addresses made of table words move no verdict",
+		    forty_hostile_answers_move_no_verdict),
 		cmocka_unit_test(words_are_found_without_case_and_in_every_line),
 		cmocka_unit_test(only_recipient_and_message_trouble_can_be_final),
 		cmocka_unit_test(the_reason_has_phase_code_status_and_the_servers_words),
